@@ -1,0 +1,1 @@
+"""What we do: commands and decisions, the ledger, actors, Valkey, storage, API, command line."""

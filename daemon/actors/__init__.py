@@ -1,0 +1,1 @@
+"""Actors do what the state says is outstanding and report to the ledger; none knows another."""

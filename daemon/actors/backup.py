@@ -1,0 +1,136 @@
+"""One attempt at a backup: snapshot, pipeline, manifest, reports.
+
+Knows the order that makes it safe: the attempt is in the log before the first byte is
+written, and the manifest is written last. Whether there is another attempt is decided
+elsewhere; what a failed one left is swept elsewhere.
+"""
+
+from typing import Protocol
+
+from msgspec import Struct
+
+from daemon.actors.seams import WritableVaults
+from daemon.commands import ReportAttemptFailed, ReportSnapshot, ReportStored, StartAttempt
+from daemon.errors import Failed, Rejected
+from daemon.ledger import DAEMON, Ledger
+from daemon.ports import Clock, Progress
+from daemon.storage import names
+from daemon.storage.catalog import write_manifest
+from daemon.storage.manifest import Manifest, ShardObject
+from daemon.storage.vault import ObjectName, Vault
+from daemon.valkey.source import Caches, Snapshot
+from events.facts import (
+    ONLY_SHARD,
+    CacheSettings,
+    Failure,
+    InstallationId,
+    RdbTotals,
+    SnapshotFacts,
+    StoredFacts,
+)
+from projections.catalog import Backup
+from projections.work import BackupWork
+
+
+class Packed(Struct, frozen=True):
+    """One shard in the vault, and what the RDB checker counted in it, or why it could not."""
+
+    shard: ShardObject
+    totals: RdbTotals | None
+    unread: str | None
+
+
+class Packer(Protocol):
+    """The pipeline from a snapshot to a vault, with everything that taps it."""
+
+    async def __call__(
+        self, snapshot: Snapshot, vault: Vault, name: ObjectName, progress: Progress
+    ) -> Packed:
+        """Store one snapshot whole under a name, or raise and leave nothing under it."""
+        ...
+
+
+class Surroundings(Struct, frozen=True):
+    """What an attempt needs of the outside."""
+
+    caches: Caches
+    vaults: WritableVaults
+    pack: Packer
+    clock: Clock
+    installation: InstallationId
+
+
+class BackupActor:
+    """Makes attempts at backups."""
+
+    def __init__(self, ledger: Ledger, outside: Surroundings) -> None:
+        self._ledger = ledger
+        self._outside = outside
+
+    async def perform(self, work: BackupWork, progress: Progress) -> None:
+        """One attempt, from its start in the log to its end there."""
+        try:
+            await self._ledger.execute(StartAttempt(work.backup_id), DAEMON)
+        except Rejected:
+            return
+        state = self._ledger.state
+        backup = state.catalog[work.cache][work.backup_id]
+        try:
+            await self._attempt(backup, state.caches[work.cache].settings, progress)
+        except Rejected:
+            return
+        except Failed as error:
+            await self._failed(work, error.as_failure())
+
+    async def crashed(self, work: BackupWork, failure: Failure) -> None:
+        """Our own bug: the attempt failed, and we are to blame (M3)."""
+        await self._failed(work, failure, by_daemon=True)
+
+    async def _failed(self, work: BackupWork, failure: Failure, *, by_daemon: bool = False) -> None:
+        report = ReportAttemptFailed(work.backup_id, failure, by_daemon=by_daemon)
+        try:
+            await self._ledger.report(report)
+        except Rejected:
+            return
+
+    async def _attempt(self, backup: Backup, settings: CacheSettings, progress: Progress) -> None:
+        """Bytes first, then the manifest, then the log: each makes the one before it true."""
+        progress.phase("connecting")
+        vault = await self._outside.vaults.writable(backup.vault)
+        name = names.shard_object(backup.cache, backup.backup_id, ONLY_SHARD)
+        async with self._outside.caches.snapshot(settings) as snapshot:
+            packed = await self._outside.pack(snapshot, vault, name, progress)
+            facts = await snapshot.facts()
+        await self._ledger.report(ReportSnapshot(backup.backup_id, facts))
+        progress.phase("writing the manifest")
+        manifest = await self._manifest(backup, facts, packed.shard)
+        sha256 = await write_manifest(vault, manifest)
+        await self._ledger.report(ReportStored(backup.backup_id, _stored(packed, sha256)))
+
+    async def _manifest(self, backup: Backup, facts: SnapshotFacts, shard: ShardObject) -> Manifest:
+        head = await self._ledger.head()
+        return Manifest(
+            format=1,
+            installation=self._outside.installation,
+            backup_id=backup.backup_id,
+            cache=backup.cache,
+            name=backup.name,
+            kind=backup.kind,
+            created_at=self._outside.clock.now(),
+            snapshot=facts,
+            shards=(shard,),
+            log_position=head.position,
+            log_sha256=head.hash.hex(),
+        )
+
+
+def _stored(packed: Packed, manifest_sha256: str) -> StoredFacts:
+    return StoredFacts(
+        plain_bytes=packed.shard.plain_bytes,
+        stored_bytes=packed.shard.stored_bytes,
+        sha256=packed.shard.sha256,
+        manifest_sha256=manifest_sha256,
+        blocks=len(packed.shard.blocks),
+        totals=packed.totals,
+        unread=packed.unread,
+    )

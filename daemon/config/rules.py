@@ -1,0 +1,232 @@
+"""What a setting's text must look like, one rule for each, and which names are refused.
+
+Pure. Looks at nothing outside the text: whether a file exists or a bucket answers is for
+others to find out. A rule shows a value only where it cannot hold a secret.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from ipaddress import ip_address
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+
+from daemon.config.problem import Wrong
+
+Rule = Callable[[str], Wrong | None]
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_ROLE = re.compile(r"(user|group):[A-Za-z0-9_][A-Za-z0-9_.@-]*\$?")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_SOCKET_BYTES = 107  # sun_path of Linux, without its closing NUL
+
+_NO_SECRET = Wrong(
+    "holds a password, which does not belong in this file (it is not shown)",
+    "Take it out of the URL and name where it is kept: password_file or password_env.",
+)
+_NO_KEYS = Wrong(
+    "holds an access key, which does not belong in this file (it is not shown)",
+    "Name where it is kept: access_key_id_env and secret_access_key_env, or the _file forms.",
+)
+_CACHE_URL = "Allowed: valkey://[USER@]HOST[:PORT], redis:// likewise, or unix:///PATH[?user=USER]."
+_VAULT_URL = "Allowed: file:///absolute/path, or s3://BUCKET or s3://BUCKET/PREFIX."
+_ENDPOINT = "Allowed: http://HOST[:PORT] or https://HOST[:PORT]."
+
+
+def name(text: str) -> Wrong | None:
+    """Rule C1, for caches and vaults: names become folders."""
+    if NAME.fullmatch(text):
+        return None
+    return Wrong(
+        "is not a name",
+        "Allowed: 1 to 64 letters, digits, '_' and '-', the first a letter or a digit.",
+    )
+
+
+def absolute_path(text: str) -> Wrong | None:
+    """An absolute path without ``..``; the text is not shown, a password may stand there."""
+    if text.startswith("/") and "\0" not in text and ".." not in text.split("/"):
+        return None
+    return Wrong("is not an absolute path", 'Allowed: a path that begins with "/", without "..".')
+
+
+def socket_path(text: str) -> Wrong | None:
+    """An absolute path that fits into the address of a Unix socket."""
+    if len(text.encode()) > _SOCKET_BYTES:
+        return Wrong(
+            f"is {len(text.encode())} bytes long",
+            f"Allowed: at most {_SOCKET_BYTES} bytes, the limit for the address of a socket.",
+        )
+    return absolute_path(text)
+
+
+def variable(text: str) -> Wrong | None:
+    """The name of an environment variable; the text is not shown, a secret may stand there."""
+    if _VARIABLE.fullmatch(text):
+        return None
+    return Wrong(
+        "is not the name of an environment variable (it is not shown)",
+        "Allowed: letters, digits and '_', not beginning with a digit; the name, not the value.",
+    )
+
+
+def role(text: str) -> Wrong | None:
+    """One entry of a role: a user or a group of this host."""
+    if _ROLE.fullmatch(text):
+        return None
+    return Wrong(f'has "{text}"', "Allowed: user:NAME or group:NAME.")
+
+
+def address(text: str) -> Wrong | None:
+    """An IP address to listen on."""
+    try:
+        ip_address(text)
+    except ValueError:
+        return Wrong(f'is "{text}"', 'Allowed: an IP address; "0.0.0.0" and "::" mean all.')
+    return None
+
+
+def host(text: str) -> Wrong | None:
+    """An address or a name that others reach us by; empty to find it out."""
+    if not text or _HOST.fullmatch(text) or address(text) is None:
+        return None
+    return Wrong(
+        f'is "{text}"', 'Allowed: a host name or an IP address without a port; "" to find out.'
+    )
+
+
+def cache_url(text: str) -> Wrong | None:
+    """How to reach a cache: never shown, and never with a password."""
+    parsed = _split(text)
+    if parsed is None:
+        return Wrong("is not a URL", _CACHE_URL)
+    if parsed.password is not None or "password" in parse_qs(parsed.query):
+        return _NO_SECRET
+    match parsed.scheme:
+        case "valkey" | "redis":
+            return _tcp_url(parsed)
+        case "unix":
+            return _unix_url(parsed)
+        case "valkeys" | "rediss":
+            return Wrong("asks for TLS, which is not there yet", _CACHE_URL)
+        case _:
+            return Wrong("has a scheme that is not known", _CACHE_URL)
+
+
+def vault_url(text: str) -> Wrong | None:
+    """Where a vault is: never shown, keys may stand in it."""
+    parsed = _split(text)
+    if parsed is None or parsed.query or parsed.fragment:
+        return Wrong("is not the URL of a vault", _VAULT_URL)
+    if "@" in parsed.netloc:
+        return _NO_KEYS
+    match parsed.scheme:
+        case "file":
+            return _file_url(parsed)
+        case "s3":
+            return _s3_url(parsed)
+        case _:
+            return Wrong("has a scheme that is not known", _VAULT_URL)
+
+
+def endpoint_url(text: str) -> Wrong | None:
+    """An S3 server other than Amazon's: never shown, keys may stand in it."""
+    parsed = _split(text)
+    if parsed is None or parsed.scheme not in {"http", "https"} or not parsed.hostname:
+        return Wrong("is not the URL of a server", _ENDPOINT)
+    if "@" in parsed.netloc:
+        return _NO_KEYS
+    if parsed.path not in {"", "/"} or parsed.query or parsed.fragment:
+        return Wrong("goes on after the server", _ENDPOINT)
+    return None
+
+
+def region(text: str) -> Wrong | None:
+    """The name of an S3 region."""
+    return None if NAME.fullmatch(text) else Wrong("is not a region", 'Allowed: as "eu-west-3".')
+
+
+def _split(text: str) -> SplitResult | None:
+    """The parts of a URL, or None; errors of `urlsplit` would show what stands in it."""
+    try:
+        parsed = urlsplit(text)
+        parsed.port  # noqa: B018 - it is checked when it is asked for
+    except ValueError:
+        return None
+    return parsed if parsed.scheme and text.isprintable() and " " not in text else None
+
+
+def _tcp_url(parsed: SplitResult) -> Wrong | None:
+    if not parsed.hostname:
+        return Wrong("names no host", _CACHE_URL)
+    if parsed.path not in {"", "/"}:
+        return Wrong(
+            "names a database, but a backup always holds all of them",
+            "Leave out what stands after the port.",
+        )
+    if parsed.query or parsed.fragment:
+        return Wrong("goes on after the port", _CACHE_URL)
+    return None
+
+
+def _unix_url(parsed: SplitResult) -> Wrong | None:
+    unknown = parse_qs(parsed.query, keep_blank_values=True).keys() - {"user"}
+    if parsed.hostname or parsed.fragment or unknown:
+        return Wrong("is not the URL of a Unix socket", _CACHE_URL)
+    return socket_path(unquote(parsed.path))
+
+
+def _file_url(parsed: SplitResult) -> Wrong | None:
+    if parsed.netloc:
+        return Wrong("names a host", "Allowed: file:///absolute/path, with three slashes.")
+    if unquote(parsed.path).strip("/") == "":
+        return Wrong("is the root folder", "Allowed: a folder of its own, file:///absolute/path.")
+    return absolute_path(unquote(parsed.path))
+
+
+def _s3_url(parsed: SplitResult) -> Wrong | None:
+    if not _BUCKET.fullmatch(parsed.netloc):
+        return Wrong("has no valid bucket name", _VAULT_URL)
+    parts = parsed.path.strip("/").split("/")
+    if parts != [""] and not {"", ".", ".."}.isdisjoint(parts):
+        return Wrong("has an empty or relative part in its prefix", _VAULT_URL)
+    return None
+
+
+TEXTS: Mapping[str, Rule] = {
+    "daemon.socket": socket_path,
+    "daemon.data_dir": absolute_path,
+    "roles.admin": role,
+    "roles.operator": role,
+    "roles.viewer": role,
+    "vaults.*": name,
+    "vaults.*.url": vault_url,
+    "vaults.*.endpoint_url": endpoint_url,
+    "vaults.*.region": region,
+    "vaults.*.access_key_id_env": variable,
+    "vaults.*.access_key_id_file": absolute_path,
+    "vaults.*.secret_access_key_env": variable,
+    "vaults.*.secret_access_key_file": absolute_path,
+    "restore.bind": address,
+    "restore.advertise": host,
+    "caches.*": name,
+    "caches.*.url": cache_url,
+    "caches.*.password_file": absolute_path,
+    "caches.*.password_env": variable,
+}
+"""The rule of each text; an element of a list has its list's."""
+
+LATER: Mapping[str, str] = {
+    "exports": "exports are",
+    "restore.tls_cert_file": "TLS is",
+    "restore.tls_key_file": "TLS is",
+    "vaults.*.recipients": "encryption is",
+    "vaults.*.identity_file": "encryption is",
+    "caches.*.copy_to": "a copy in a second vault is",
+    "caches.*.policy": "a policy for backups is",
+    "caches.*.tls_ca_file": "TLS is",
+    "caches.*.tls_cert_file": "TLS is",
+    "caches.*.tls_key_file": "TLS is",
+    "caches.*.tls_server_name": "TLS is",
+}
+"""Settings that a later version will have: refused by name, never silently accepted."""

@@ -1,0 +1,104 @@
+"""Every setting there is, with its default: the shape of the configuration file.
+
+Names are a contract with whoever wrote a file. Holds where secrets are to be found, never
+a secret. A cache's section is `CacheSettings` itself, which events carry too.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from events.facts import CacheName, CacheSettings, VaultName
+
+
+class DaemonConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """``[daemon]``: where the daemon lives, and how many backups it makes at a time."""
+
+    socket: str = "/run/valkeep/valkeep.sock"
+    data_dir: str = "/var/lib/valkeep"
+    max_backups: Annotated[int, Meta(ge=1, le=64)] = 2
+
+
+class RolesConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """``[roles]``: who may do what, as ``user:NAME`` or ``group:NAME`` (DESIGN 8)."""
+
+    admin: tuple[str, ...] = ()
+    operator: tuple[str, ...] = ("group:valkeep",)
+    viewer: tuple[str, ...] = ()
+
+
+class VaultConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """``[vaults.NAME]``: a directory (``file:///path``) or ``s3://bucket/prefix``.
+
+    Without keys the usual AWS chain finds them. ``addressing`` is how S3 requests name the
+    bucket; ``auto`` is by path where there is an `endpoint_url`, else by host.
+    """
+
+    url: str
+    endpoint_url: str | None = None
+    region: str | None = None
+    addressing: Literal["auto", "path", "virtual"] = "auto"
+    access_key_id_env: str | None = None
+    access_key_id_file: str | None = None
+    secret_access_key_env: str | None = None
+    secret_access_key_file: str | None = None
+
+
+class RestoreConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """``[restore]``: the listener that a restore's target replicates from (DESIGN 7)."""
+
+    bind: str = "0.0.0.0"  # noqa: S104 - it lives only while a restore runs, and wants a password
+    advertise: str = ""
+    port: Annotated[int, Meta(ge=0, le=65535)] = 0
+    accept_from: Literal["target", "any"] = "target"
+
+
+class EngineConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """``[engine]``: which private engine may read RDBs."""
+
+    require_sound: bool = False
+
+
+class StorageConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """``[storage]``: how backups are stored, in every vault."""
+
+    compression_level: Annotated[int, Meta(ge=1, le=19)] = 1
+
+
+class TimeoutConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """``[timeouts]``: when a cache is given up on; a stall is a time without a single byte."""
+
+    connect_seconds: Annotated[float, Meta(ge=0.1, le=600)] = 10
+    stall_seconds: Annotated[float, Meta(ge=1, le=3600)] = 60
+
+
+class Config(Struct, frozen=True, forbid_unknown_fields=True):
+    """A whole configuration file, checked; every cache names the vault that it uses."""
+
+    vaults: Mapping[VaultName, VaultConfig]
+    caches: Mapping[CacheName, CacheSettings] = {}
+    daemon: DaemonConfig = DaemonConfig()
+    roles: RolesConfig = RolesConfig()
+    restore: RestoreConfig = RestoreConfig()
+    engine: EngineConfig = EngineConfig()
+    storage: StorageConfig = StorageConfig()
+    timeouts: TimeoutConfig = TimeoutConfig()
+
+
+def default_config(*, data_home: Path, runtime_dir: Path, state_home: Path) -> Config:
+    """What holds without a file and without root: the user's own folders, a directory vault.
+
+    The three are the absolute folders that XDG calls so; nobody but that user gets in.
+    """
+    return Config(
+        vaults={
+            VaultName("main"): VaultConfig(url=(data_home / "valkeep" / "backups").as_uri()),
+        },
+        daemon=DaemonConfig(
+            socket=str(runtime_dir / "valkeep" / "valkeep.sock"),
+            data_dir=str(state_home / "valkeep"),
+        ),
+        roles=RolesConfig(operator=()),
+    )

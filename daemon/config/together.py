@@ -1,0 +1,96 @@
+"""What settings must be together: one vault at least, both halves of a key, and the like.
+
+Pure, and looks at a document that may be wrong in other ways: whatever has not the form
+that it needs is passed over here, because it is told elsewhere.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from daemon.config.lines import Place
+from daemon.config.problem import Wrong, near_miss
+from daemon.config.settings import VaultConfig
+
+Table = Mapping[str, object]
+Found = Iterator[tuple[Place, Wrong]]
+
+_S3_ONLY = frozenset(VaultConfig.__struct_fields__) - {"url"}
+_NO_VAULT = Wrong(
+    "there is no vault, so backups have nowhere to go",
+    'Add one: [vaults.main] with url = "file:///var/backups/valkeep".',
+)
+
+
+def contradictions(document: Table) -> Found:
+    """Everything that settings have against each other, with the place to correct it."""
+    vaults = sections(document, "vaults")
+    if not vaults:
+        yield ("vaults",), _NO_VAULT
+    yield from _shared_places(vaults)
+    for name, vault in vaults.items():
+        for own, wrong in _of_vault(vault):
+            yield ("vaults", name, *own), wrong
+    for name, cache in sections(document, "caches").items():
+        for own, wrong in _of_cache(cache, list(vaults)):
+            yield ("caches", name, *own), wrong
+
+
+def with_vaults(document: Table) -> Table:
+    """A document without contradictions, in which each cache names the vault that it uses."""
+    only = next(iter(sections(document, "vaults")))
+    caches = {
+        name: {"vault": only, **cache} for name, cache in sections(document, "caches").items()
+    }
+    return {**document, "caches": caches}
+
+
+def sections(document: Table, kind: str) -> Mapping[str, Table]:
+    """The named sections of one kind, those that are sections at all."""
+    named = document.get(kind)
+    if not isinstance(named, dict):
+        return {}
+    return {name: section for name, section in named.items() if isinstance(section, dict)}
+
+
+def _shared_places(vaults: Mapping[str, Table]) -> Found:
+    """Two vaults in one place would take each other's backups for their own."""
+    owners: dict[tuple[str, str], str] = {}
+    for name, vault in vaults.items():
+        url = vault.get("url")
+        if not isinstance(url, str):
+            continue
+        owner = owners.setdefault((url.rstrip("/"), str(vault.get("endpoint_url"))), name)
+        if owner != name:
+            wrong = Wrong(f"is the same place as vaults.{owner}", "Allowed: a place of its own.")
+            yield ("vaults", name, "url"), wrong
+
+
+def _of_vault(vault: Table) -> Found:
+    if str(vault.get("url", "")).startswith("file:"):
+        for name in vault.keys() & _S3_ONLY:
+            yield (name,), Wrong("is for S3 only", "Take it out: this vault is a folder.")
+        return
+    yield from _two_homes(vault, "access_key_id")
+    yield from _two_homes(vault, "secret_access_key")
+    halves = [half for half in ("access_key_id", "secret_access_key") if _homes(vault, half)]
+    if len(halves) == 1:
+        yield (), Wrong(f"has {halves[0]} alone", "Allowed: both halves of the key, or none.")
+
+
+def _of_cache(cache: Table, vaults: list[str]) -> Found:
+    yield from _two_homes(cache, "password")
+    named = cache.get("vault")
+    if named is None and len(vaults) > 1:
+        yield (), Wrong("vault is missing", f"There are several: {', '.join(vaults)}.")
+    elif isinstance(named, str) and vaults and named not in vaults:
+        allowed = f"{near_miss(named, vaults)}Allowed: {', '.join(vaults)}."
+        yield ("vault",), Wrong(f'is "{named}", and there is no such vault', allowed)
+
+
+def _two_homes(table: Table, secret: str) -> Found:
+    homes = _homes(table, secret)
+    if len(homes) > 1:
+        yield (homes[1],), Wrong(f"is set beside {homes[0]}", "Allowed: one of the two.")
+
+
+def _homes(table: Table, secret: str) -> list[str]:
+    return [home for home in (f"{secret}_file", f"{secret}_env") if home in table]

@@ -1,0 +1,54 @@
+"""The core: ledger, worker and actors wired together; simulations run exactly this.
+
+Knows the order of coming up and going down. It has no clock, socket or engine of its own:
+the composition root, or a simulated world, brings them.
+"""
+
+import anyio
+import structlog
+from msgspec import Struct
+
+from daemon.actors.worker import Actors, Limits, Worker
+from daemon.commands import ReconcileCaches, StartDaemon, StopDaemon
+from daemon.ledger import DAEMON, Ledger
+from daemon.ports import Clock, Ids
+from events.facts import InstallationId
+
+log = structlog.get_logger()
+
+LAST_WORD_SECONDS = 5.0
+"""How long the end of the daemon may wait for its own record; it is a courtesy, not a need."""
+
+
+class Parts(Struct, frozen=True):
+    """What a core is made of, beside its ledger."""
+
+    actors: Actors
+    limits: Limits
+    clock: Clock
+    ids: Ids
+
+
+class Core:
+    """The daemon without its socket."""
+
+    def __init__(self, ledger: Ledger, parts: Parts) -> None:
+        self.ledger = ledger
+        self.worker = Worker(ledger, parts.actors, parts.limits, parts.clock, parts.ids)
+
+    async def run(self, start: StartDaemon, declared: ReconcileCaches | None) -> None:
+        """Record the start, settle what was cut off, then work for ever.
+
+        A log that cannot be written is waited for: until then queries are answered and
+        nothing is begun. Run beside `ledger.run`.
+        """
+        await self.ledger.report(start)
+        if declared is not None:
+            await self.ledger.report(declared)
+        log.info("worker started", position=self.ledger.state.position)
+        await self.worker.run()
+
+    async def stop(self, reason: str) -> None:
+        """Record the end, if the log can still be written in time."""
+        with anyio.move_on_after(LAST_WORD_SECONDS):
+            await self.ledger.report(StopDaemon(reason))

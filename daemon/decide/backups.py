@@ -1,0 +1,104 @@
+"""Deciding on backups as a person sees them: asking for one, deleting one (M1, M2, R4, R8)."""
+
+from daemon.commands import (
+    DeleteBackup,
+    ReportDeleted,
+    RequestBackup,
+    RequestSafetyBackup,
+)
+from daemon.decide.decision import (
+    Context,
+    Decision,
+    backup_by_id,
+    checked_backup_name,
+    known_backup,
+    known_cache,
+    superseded,
+)
+from daemon.errors import Rejected
+from events.facts import INSTALLATION, BackupId, BackupName, CacheName
+from events.types import BackupDeleted, BackupRequested, DeletionRequested
+from projections import catalog
+from projections.state import State
+
+
+def decide(
+    state: State,
+    command: RequestBackup | DeleteBackup | ReportDeleted | RequestSafetyBackup,
+    context: Context,
+) -> Decision:
+    """The events of one command about a backup."""
+    match command:
+        case RequestBackup():
+            return Decision((_requested(state, command, context),))
+        case RequestSafetyBackup():
+            return Decision((_safety(state, command, context),))
+        case DeleteBackup():
+            return Decision((_deletion(state, command),), frozenset({INSTALLATION}))
+        case ReportDeleted():
+            backup = backup_by_id(state, command.backup_id)
+            if backup.phase != "deleting":
+                raise superseded(f"The deletion of {command.backup_id}")
+            return Decision((BackupDeleted(cache=backup.cache, backup_id=backup.backup_id),))
+
+
+def _requested(state: State, command: RequestBackup, context: Context) -> BackupRequested:
+    cache = known_cache(state, command.cache)
+    name = checked_backup_name(command.name)
+    if cache.suspended:
+        raise Rejected(
+            "cache-suspended",
+            f"The cache {cache.name!r} is suspended: {cache.suspended}.",
+            f"Declare it again, or take it over with `valkeep cache set {cache.name} --url …`.",
+        )
+    _name_is_free(state, cache.name, name)
+    return BackupRequested(
+        cache=cache.name,
+        backup_id=BackupId(context.new_id),
+        kind="manual",
+        name=name,
+        vault=cache.settings.vault,
+    )
+
+
+def _name_is_free(state: State, cache: CacheName, name: BackupName) -> None:
+    for other in catalog.living(state.catalog, cache):
+        if other.name == name:
+            raise Rejected(
+                "backup-exists",
+                f"The cache {cache!r} already has a backup {name!r} ({other.backup_id}).",
+                f"Choose another name, or delete that one: `valkeep backup delete {cache}/{name}`.",
+            )
+
+
+def _safety(state: State, command: RequestSafetyBackup, context: Context) -> BackupRequested:
+    restore = state.restores.get(command.restore_id)
+    if restore is None or restore.phase != "started":
+        raise superseded(f"Restore {command.restore_id}")
+    cache = known_cache(state, restore.target)
+    return BackupRequested(
+        cache=cache.name,
+        backup_id=BackupId(context.new_id),
+        kind="safety",
+        name=BackupName(f"before-restore-{restore.restore_id}"),
+        vault=cache.settings.vault,
+        restore_id=restore.restore_id,
+    )
+
+
+def _deletion(state: State, command: DeleteBackup) -> DeletionRequested:
+    backup = known_backup(state, command.backup)
+    what = f"Backup {backup.cache}/{backup.name}"
+    if backup.phase != "complete":
+        raise Rejected(
+            "backup-unfinished",
+            f"{what} is still being made.",
+            f"Wait for its end: `valkeep backup show {backup.backup_id}`.",
+        )
+    if backup.backup_id in state.held:
+        raise Rejected(
+            "backup-held",
+            f"{what} is being read by a restore.",
+            "Wait for the restore to end (`valkeep status`), then delete it.",
+        )
+    return DeletionRequested(cache=backup.cache, backup_id=backup.backup_id, reason="command")

@@ -1,0 +1,106 @@
+"""What goes into a decision and what comes out; and the checks that several of them share."""
+
+import re
+from datetime import datetime
+
+from msgspec import Struct
+
+from daemon.errors import BadRequest, NotFound, Rejected
+from events.facts import BackupId, BackupName, CacheName, Stream
+from events.types import Event, stream_of
+from projections import catalog
+from projections.caches import Cache
+from projections.catalog import Backup
+from projections.state import State
+
+CACHE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
+BACKUP_NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,99}", re.ASCII)
+
+
+class Context(Struct, frozen=True):
+    """What a decision may use beside the state: the instant, and one fresh id."""
+
+    now: datetime
+    new_id: str
+
+
+class Decision(Struct, frozen=True):
+    """The events that follow, and the streams that were read to decide so (L2)."""
+
+    events: tuple[Event, ...]
+    also_read: frozenset[Stream] = frozenset()
+
+    @property
+    def streams(self) -> tuple[Stream, ...]:
+        """Every stream relied on, those of the events included, in a stable order."""
+        return tuple(sorted(self.also_read | {stream_of(event) for event in self.events}))
+
+
+def checked_cache_name(name: str) -> CacheName:
+    """A name that obeys C1, or `BadRequest` with the rule."""
+    if not CACHE_NAME.fullmatch(name):
+        raise BadRequest(
+            "cache-name",
+            f"{name!r} cannot be the name of a cache.",
+            "Use 1 to 64 letters, digits, '-' and '_', beginning with a letter or digit.",
+        )
+    return CacheName(name)
+
+
+def checked_backup_name(name: str) -> BackupName:
+    """A name that obeys M1, or `BadRequest` with the rule."""
+    if not BACKUP_NAME.fullmatch(name):
+        raise BadRequest(
+            "backup-name",
+            f"{name!r} cannot be the name of a backup.",
+            "Use 1 to 100 letters, digits, '.', '-' and '_', beginning with a letter.",
+        )
+    return BackupName(name)
+
+
+def known_cache(state: State, name: str) -> Cache:
+    """A registered cache, or `NotFound` with the names there are."""
+    cache = state.caches.get(CacheName(name))
+    if cache is None:
+        names = ", ".join(sorted(state.caches)[:8]) or "none yet"
+        raise NotFound(
+            "unknown-cache",
+            f"There is no cache {name!r}.",
+            f"Known caches: {names}. `valkeep cache add NAME --url …` adds one.",
+        )
+    return cache
+
+
+def known_backup(state: State, reference: str) -> Backup:
+    """The one living backup that a reference means, or `NotFound`, or `Rejected` if several."""
+    found = catalog.find(state.catalog, reference) if reference else ()
+    if not found:
+        raise NotFound(
+            "unknown-backup",
+            f"There is no backup {reference!r}.",
+            "Give an id, the beginning of one, or CACHE/NAME; `valkeep backup list` shows all.",
+        )
+    if len(found) > 1:
+        some = ", ".join(f"{b.backup_id} ({b.cache}/{b.name})" for b in found[:4])
+        raise Rejected(
+            "ambiguous-backup",
+            f"{reference!r} fits {len(found)} backups: {some}.",
+            "Give more of the id, or CACHE/NAME.",
+        )
+    return found[0]
+
+
+def backup_by_id(state: State, backup_id: BackupId) -> Backup:
+    """A backup that work is reported on; `Rejected` if it is no longer wanted."""
+    cache = state.open_backups.get(backup_id)
+    backup = catalog.get(state.catalog, cache, backup_id) if cache is not None else None
+    if backup is None:
+        raise superseded(f"backup {backup_id}")
+    return backup
+
+
+def superseded(what: str) -> Rejected:
+    """The answer to a report that comes too late: its work is no longer wanted."""
+    return Rejected(
+        "superseded", f"{what} is no longer being worked on.", "Nothing is left to do here."
+    )

@@ -1,0 +1,224 @@
+"""A vault in a directory (V4): whole files that appear by rename and survive a power cut.
+
+Knows how the file system's errors are to be told to a person. The system calls are in
+`folders`; every one runs in a worker thread, because a disk or NFS may stall.
+"""
+
+import errno
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+from typing import ParamSpec, TypeVar
+
+import anyio
+
+from daemon.errors import Failed, Permanent, Transient
+from daemon.ports import Offload
+from daemon.storage import folders
+from daemon.storage.names import checked_folder, checked_prefix, checked_segments, is_segment
+from daemon.storage.vault import ObjectInfo, ObjectName
+from daemon.storage.vault_errors import lost_upload, missing, still_there, too_large, too_short
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_BATCH_BYTES = 1 << 20
+
+
+class Disk:
+    """The file system under one root: blocking calls in threads, and errors in our words."""
+
+    def __init__(self, root: str, offload: Offload) -> None:
+        self.root = root
+        self._offload = offload
+
+    async def run(
+        self, action: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """One function of `folders`; `OSError` becomes what `explain` says of the action."""
+        try:
+            return await self._offload(function, *args, **kwargs)
+        except OSError as error:
+            raise explain(error, self.root, action=action) from error
+
+
+class DirectoryVault:
+    """A `Vault` under one directory, which must exist: a disk that is not mounted is no vault."""
+
+    def __init__(self, root: str, offload: Offload) -> None:
+        self._disk = Disk(root, offload)
+
+    @property
+    def url(self) -> str:
+        """For messages."""
+        return f"file://{self._disk.root}"
+
+    @asynccontextmanager
+    async def create(self, name: ObjectName) -> AsyncIterator["DirectoryWriter"]:
+        """See `Vault.create`."""
+        async with self._draft(name) as draft:
+            yield DirectoryWriter(self._disk, draft, name)
+
+    async def put(self, name: ObjectName, data: bytes) -> None:
+        """See `Vault.put`."""
+        async with self.create(name) as writer:
+            await writer.write(data)
+            await writer.commit()
+
+    async def put_new(self, name: ObjectName, data: bytes) -> bool:
+        """See `Vault.put_new`."""
+        async with self._draft(name) as draft:
+            await self._disk.run(f"write {name}", folders.append, draft, [data])
+            return await self._disk.run(f"create {name}", folders.publish_new, draft)
+
+    async def get(self, name: ObjectName, limit_bytes: int) -> bytes | None:
+        """See `Vault.get`."""
+        size_bytes = await self.size(name)
+        if size_bytes is None:
+            return None
+        if size_bytes > limit_bytes:
+            raise too_large(self.url, name, size_bytes=size_bytes, limit_bytes=limit_bytes)
+        return await self.read(name, 0, size_bytes)
+
+    async def read(self, name: ObjectName, offset: int, length: int) -> bytes:
+        """See `Vault.read`."""
+        place = self._place(name)
+        data = await self._disk.run(f"read {name}", folders.read_range, place, offset, length)
+        if data is None:
+            raise missing(self.url, name)
+        if len(data) != length:
+            raise too_short(self.url, name, end=offset + length)
+        return data
+
+    async def size(self, name: ObjectName) -> int | None:
+        """See `Vault.size`."""
+        return await self._disk.run(f"look at {name}", folders.size_of, self._place(name))
+
+    async def list(self, prefix: str) -> AsyncGenerator[ObjectInfo, None]:
+        """See `Vault.list`."""
+        *above, _ = checked_prefix(prefix).split("/")
+        async with aclosing(self._walk(tuple(above), prefix)) as found:
+            async for info in found:
+                yield info
+
+    async def delete(self, name: ObjectName) -> None:
+        """See `Vault.delete`."""
+        await self._disk.run(f"delete {name}", folders.remove, self._place(name))
+
+    async def clear(self, prefix: str) -> None:
+        """See `Vault.clear`."""
+        segments = tuple(checked_folder(prefix).removesuffix("/").split("/"))
+        place = folders.Place(self._disk.root, segments)
+        for _ in range(3):  # again, if somebody wrote into it meanwhile
+            await self._disk.run(f"clear {prefix}", folders.remove_tree, place)
+            left = await self._disk.run(
+                f"list {prefix}", folders.entries, self._disk.root, segments
+            )
+            if left is None:
+                return
+        raise still_there(self.url, prefix)
+
+    async def aclose(self) -> None:
+        """Nothing to give back: no handle is kept between calls."""
+
+    async def _walk(self, above: tuple[str, ...], prefix: str) -> AsyncGenerator[ObjectInfo, None]:
+        """Objects below a folder, in name order; what cannot begin with the prefix is not opened.
+
+        Names that no object can have (drafts, ``lost+found``) are somebody else's.
+        """
+        found = await self._disk.run(
+            f"list {prefix or 'all'}", folders.entries, self._disk.root, above
+        )
+        for entry in filter(_could_be_ours, found or ()):
+            path = "/".join((*above, entry.name))
+            if entry.is_dir and f"{path}/".startswith(prefix[: len(path) + 1]):
+                async with aclosing(self._walk((*above, entry.name), prefix)) as below:
+                    async for info in below:
+                        yield info
+            elif entry.size_bytes >= 0 and path.startswith(prefix):
+                yield ObjectInfo(ObjectName(path), entry.size_bytes)
+
+    @asynccontextmanager
+    async def _draft(self, name: ObjectName) -> AsyncIterator[folders.Draft]:
+        """A temporary file that is gone afterwards, if it has not become the object."""
+        draft = await self._disk.run(f"create {name}", folders.begin, self._place(name))
+        try:
+            yield draft
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._disk.run(f"tidy up {name}", folders.discard, draft)
+
+    def _place(self, name: ObjectName) -> folders.Place:
+        return folders.Place(self._disk.root, checked_segments(name))
+
+
+def _could_be_ours(entry: folders.Entry) -> bool:
+    return is_segment(entry.name)
+
+
+class DirectoryWriter:
+    """An `ObjectWriter` over one temporary file; small writes are gathered into big ones."""
+
+    def __init__(self, disk: Disk, draft: folders.Draft, name: ObjectName) -> None:
+        self._disk = disk
+        self._draft = draft
+        self._name = name
+        self._waiting: list[bytes] = []
+        self._waiting_bytes = 0
+        self._sent_bytes = 0
+
+    async def write(self, data: bytes) -> None:
+        """See `ObjectWriter.write`."""
+        self._waiting.append(data)
+        self._waiting_bytes += len(data)
+        if self._waiting_bytes >= _BATCH_BYTES:
+            await self._flush()
+
+    async def commit(self) -> None:
+        """See `ObjectWriter.commit`."""
+        await self._flush()
+        await self._disk.run(f"commit {self._name}", folders.publish, self._draft, self._sent_bytes)
+
+    async def _flush(self) -> None:
+        data, size_bytes = self._waiting, self._waiting_bytes
+        self._waiting, self._waiting_bytes = [], 0
+        await self._disk.run(f"write {self._name}", folders.append, self._draft, data)
+        self._sent_bytes += size_bytes
+
+
+def explain(error: OSError, root: str, *, action: str) -> Failed:
+    """What a system error means for a vault in `root`, and what to do about it."""
+    message = f"cannot {action} in file://{root}: {error.strerror or error}"
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return Transient(
+                "vault-full", message, f"make room on the disk of {root}; it will be tried again"
+            )
+        case errno.EACCES | errno.EPERM:
+            return Permanent(
+                "vault-rights",
+                message,
+                f"give {root} and all below it to the daemon's user: chown -R valkeep {root}",
+            )
+        case errno.EROFS:
+            return Permanent(
+                "vault-read-only", message, f"remount it writable: mount -o remount,rw {root}"
+            )
+        case errno.ELOOP | errno.ENOTDIR | errno.EISDIR:
+            return Permanent(
+                "vault-obstructed",
+                message,
+                "a link, FIFO or folder stands where an object belongs: look who put it there, "
+                "and move it away",
+            )
+        case errno.ENOENT if isinstance(error, FileNotFoundError):
+            return lost_upload(message)
+        case errno.ENOENT:
+            return Transient(
+                "vault-missing",
+                message,
+                f"mount the disk, or make the directory: install -d -m 0700 -o valkeep {root}",
+            )
+        case _:
+            return Transient(
+                "vault-io", message, f"look at the disk of {root} and at the kernel's log"
+            )

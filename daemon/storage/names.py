@@ -1,0 +1,85 @@
+"""Object names, built from checked names and ids only (C1, M1, S1).
+
+Knows the layout of a vault. It refuses whatever could lead out of its folder or hide in it:
+every part of a name begins with a letter, a digit or an underscore, so neither ``..`` nor a
+vault's own temporary names (they begin with a dot) can be said.
+"""
+
+import re
+
+from daemon.errors import BadRequest
+from daemon.storage.vault import ObjectName
+from events.facts import BackupId, CacheName, ShardName
+
+OWNER = ObjectName("valkeep.json")
+"""Whose vault this is (S2)."""
+CACHES = "caches/"
+"""The prefix of every backup."""
+
+_CACHE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_BACKUP_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
+_SHARD = re.compile(r"[0-9]{4}")
+_SEGMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
+_FOLDER = re.compile(rf"caches/{_CACHE.pattern}/{_BACKUP_ID.pattern}/")
+_MANIFEST = re.compile(rf"caches/({_CACHE.pattern})/({_BACKUP_ID.pattern})/manifest\.json")
+_LONGEST = 900  # S3 ends at 1,024 bytes, and the vault's own prefix comes before the name
+
+
+def backup_folder(cache: CacheName, backup_id: BackupId) -> str:
+    """The prefix of everything that belongs to one backup; it ends with a slash."""
+    _check("cache name", cache, _CACHE)
+    _check("backup id", backup_id, _BACKUP_ID)
+    return f"{CACHES}{cache}/{backup_id}/"
+
+
+def shard_object(cache: CacheName, backup_id: BackupId, shard: ShardName) -> ObjectName:
+    """Where one shard's RDB lies, compressed and not encrypted."""
+    _check("shard name", shard, _SHARD)
+    return ObjectName(f"{backup_folder(cache, backup_id)}{shard}.rdb.zst")
+
+
+def manifest_object(cache: CacheName, backup_id: BackupId) -> ObjectName:
+    """Where the manifest lies, which is written last and deleted first."""
+    return ObjectName(f"{backup_folder(cache, backup_id)}manifest.json")
+
+
+def manifest_of(name: ObjectName) -> tuple[CacheName, BackupId] | None:
+    """The backup whose manifest this object is by its name, or None for any other object."""
+    found = _MANIFEST.fullmatch(name)
+    return found and (CacheName(found[1]), BackupId(found[2]))
+
+
+def checked_segments(name: ObjectName) -> tuple[str, ...]:
+    """The parts of an object's name; `ValueError` if any could mean more than itself."""
+    segments = tuple(name.split("/"))
+    if len(name) > _LONGEST or not all(map(is_segment, segments)):
+        raise ValueError(f"not an object name: {name!r}")
+    return segments
+
+
+def is_segment(text: str) -> bool:
+    """Whether this could be one part of an object's name."""
+    return _SEGMENT.fullmatch(text) is not None
+
+
+def checked_prefix(prefix: str) -> str:
+    """A prefix to list by: nothing, or the beginning of an object's name."""
+    if prefix:
+        checked_segments(ObjectName(prefix.removesuffix("/")))
+    return prefix
+
+
+def checked_folder(prefix: str) -> str:
+    """A prefix that may be cleared: exactly the folder of one backup, or `ValueError`."""
+    if not _FOLDER.fullmatch(prefix):
+        raise ValueError(f"not the folder of one backup: {prefix!r}")
+    return prefix
+
+
+def _check(what: str, value: str, rule: re.Pattern[str]) -> None:
+    if not rule.fullmatch(value):
+        raise BadRequest(
+            "bad-name",
+            f"{value!r:.80} is not a {what}",
+            f"a {what} matches {rule.pattern}",
+        )

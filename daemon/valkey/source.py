@@ -1,0 +1,44 @@
+"""The seam between a running engine and the pipeline: one snapshot as a stream of RDB bytes.
+
+Both sources look alike from here. Whoever reads must check nothing: a source raises when
+its stream ends early, and the pipeline checks CRC-64 and end mark again.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from events.facts import CacheSettings, Probe, SnapshotFacts
+
+
+class Snapshot(Protocol):
+    """One snapshot under way. Read `chunks` to the end, then ask for `facts`."""
+
+    @property
+    def expected_bytes(self) -> int | None:
+        """The RDB's size where the engine tells it before the first byte."""
+        ...
+
+    def chunks(self) -> AsyncGenerator[bytes, None]:
+        """The RDB from ``REDIS``/``VALKEY`` to its end, framing removed; use under `aclosing`.
+
+        Raises `Transient("source-ended-early" | "source-stalled" | ...)` when the stream does
+        not come whole. A reader that is slow slows the engine: bytes are not queued.
+        """
+        ...
+
+    async def facts(self) -> SnapshotFacts:
+        """What is to be recorded; only after `chunks` has ended. Waits for the fork to end."""
+        ...
+
+
+class Caches(Protocol):
+    """All that the rest of the daemon asks of running caches for backups."""
+
+    async def probe(self, settings: CacheSettings) -> Probe:
+        """Look at a cache (rule C2). Raises `Transient` or `Permanent` with a hint."""
+        ...
+
+    def snapshot(self, settings: CacheSettings) -> AbstractAsyncContextManager[Snapshot]:
+        """Begin a snapshot by the source that fits; leaving the context ends the connection."""
+        ...

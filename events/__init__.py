@@ -1,0 +1,1 @@
+"""What happened: event types, their envelope, the hash chain and the log that keeps them."""

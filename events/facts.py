@@ -1,0 +1,201 @@
+"""The vocabulary: own scalar types, and values measured outside that events carry.
+
+Knows names and shapes only. It holds no behaviour, so that the floors above, the
+Valkey side and the storage side can all speak of the same facts without importing
+each other.
+"""
+
+from datetime import datetime
+from typing import Literal, NewType
+
+from msgspec import Struct
+
+CacheName = NewType("CacheName", str)
+"""1 to 64 characters, ``[A-Za-z0-9][A-Za-z0-9_-]*`` (rule C1); names become folders."""
+BackupName = NewType("BackupName", str)
+"""1 to 100 characters, ``[A-Za-z][A-Za-z0-9._-]*`` (rule M1)."""
+BackupId = NewType("BackupId", str)
+RestoreId = NewType("RestoreId", str)
+InstallationId = NewType("InstallationId", str)
+VaultName = NewType("VaultName", str)
+ShardName = NewType("ShardName", str)
+"""``0000``, ``0001`` … in slot order; a cache of one shard has ``0000``."""
+Stream = NewType("Stream", str)
+"""``cache/<name>`` for each cache, and ``installation``."""
+Position = NewType("Position", int)
+"""Total and dense, from 1; 0 means "before the first record"."""
+CommitId = NewType("CommitId", str)
+
+START = Position(0)
+INSTALLATION = Stream("installation")
+ONLY_SHARD = ShardName("0000")
+
+SourceKind = Literal["auto", "bgsave", "replication"]
+NodeChoice = Literal["prefer-replica", "replica", "primary"]
+BackupKind = Literal["manual", "auto", "safety"]
+
+
+def cache_stream(cache: CacheName) -> Stream:
+    """The stream that holds every event of one cache."""
+    return Stream(f"cache/{cache}")
+
+
+class Fact(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Base of every stored value: immutable, and strict when it is read back."""
+
+
+class CacheSettings(Fact, frozen=True):
+    """How to reach a cache and where its backups go. Never holds a secret."""
+
+    url: str
+    vault: VaultName
+    source: SourceKind = "auto"
+    node: NodeChoice = "prefer-replica"
+    password_file: str | None = None
+    password_env: str | None = None
+
+
+class ServerFacts(Fact, frozen=True):
+    """What one node said of itself; sizes in bytes, keys by database number.
+
+    Sources: ``INFO``, ``CONFIG GET``, ``MODULE LIST``, ``FUNCTION LIST``, ``ACL LIST``
+    (names only). ``unknown`` names what the node refused to tell.
+    """
+
+    engine: Literal["valkey", "redis"]
+    version: str
+    run_id: str
+    role: Literal["primary", "replica"]
+    replication_id: str
+    replication_offset: int
+    replicas: int
+    used_memory_bytes: int
+    maxmemory_bytes: int
+    system_memory_bytes: int
+    databases: int
+    keys: dict[int, int]
+    aof: bool
+    cluster: bool
+    sentinel: bool = False
+    modules: tuple[str, ...] = ()
+    functions: tuple[str, ...] = ()
+    acl_users: tuple[str, ...] = ()
+    settings: dict[str, str] = {}
+    unknown: tuple[str, ...] = ()
+
+
+class SourceChoice(Fact, frozen=True):
+    """Which snapshot source will be used, and the reason in words."""
+
+    source: Literal["bgsave", "replication"]
+    reason: str
+
+
+class Probe(Fact, frozen=True):
+    """What was found when a cache was added or changed (rule C2).
+
+    ``missing_rights`` holds the ``ACL SETUSER`` line that grants them, or nothing.
+    """
+
+    server: ServerFacts
+    choice: SourceChoice
+    missing_rights: str | None = None
+
+
+class SnapshotFacts(Fact, frozen=True):
+    """Facts of one snapshot (DESIGN 5); times in seconds, sizes in bytes.
+
+    ``rdb_created_at`` is the RDB's own ``ctime`` field. ``fork_seconds`` is how long the
+    engine's child lived, ``None`` where the engine does not tell.
+    """
+
+    server: ServerFacts
+    source: Literal["bgsave", "replication"]
+    reason: str
+    rdb_version: int
+    taken_at: datetime
+    rdb_created_at: datetime | None = None
+    fork_seconds: float | None = None
+    copy_on_write_bytes: int | None = None
+
+
+class RdbTotals(Fact, frozen=True):
+    """What the RDB checker counted in the plain bytes; ``by`` names the engine that read them."""
+
+    keys: int
+    expires: int
+    highest_database: int
+    by: str
+
+
+class StoredFacts(Fact, frozen=True):
+    """What lies in the vault for one backup; the blocks themselves are in the manifest only.
+
+    ``sha256`` is of the plain RDB bytes, ``manifest_sha256`` of the manifest as stored, both
+    hexadecimal. ``totals`` is ``None`` where no
+    engine could read the bytes, and ``unread`` then says why: that lowers the proof, it
+    is no failure.
+    """
+
+    plain_bytes: int
+    stored_bytes: int
+    sha256: str
+    manifest_sha256: str
+    blocks: int
+    totals: RdbTotals | None = None
+    unread: str | None = None
+
+
+class Failure(Fact, frozen=True):
+    """Why something failed, in words for a person, and what to do next.
+
+    ``permanent`` failures are not worth another try before somebody changes something.
+    """
+
+    code: str
+    message: str
+    hint: str
+    permanent: bool = False
+
+
+FindingLevel = Literal["blocker", "warning"]
+
+
+class Finding(Fact, frozen=True):
+    """One line of a restore plan (rule R2), with the figures that led to it.
+
+    ``forcible`` says whether ``--force CODE`` may override a blocker.
+    """
+
+    code: str
+    level: FindingLevel
+    message: str
+    hint: str = ""
+    forcible: bool = False
+
+
+class RestorePlan(Fact, frozen=True):
+    """What a restore will do to its target, decided before anything is touched (R2).
+
+    ``load_mode`` is the ``repl-diskless-load`` to use. ``clients`` and ``by_hand`` say what
+    clients will see, and what to type if our host dies in the middle.
+    """
+
+    findings: tuple[Finding, ...]
+    load_mode: Literal["swapdb", "disabled"]
+    safety_backup: bool
+    target_keys: int
+    clients: tuple[str, ...] = ()
+    by_hand: tuple[str, ...] = ()
+
+
+class RestoreResult(Fact, frozen=True):
+    """What a completed restore left (R6, R9); ``durability`` is a sentence for a person."""
+
+    keys: dict[int, int]
+    evicted_keys: int
+    durability: str
+    served_seconds: float
+    total_seconds: float
+    lost_offset_bytes: int | None = None
+    warnings: tuple[str, ...] = ()

@@ -1,0 +1,242 @@
+"""Every event there is, as frozen values; together they are the whole truth.
+
+Names are the contract (DESIGN 3). A tag is short and carries a version; once written it
+can be read for ever, so a changed shape is a new version with an upcaster in `codec`.
+"""
+
+from datetime import datetime
+from typing import Literal
+
+from msgspec import Struct
+
+from events.facts import (
+    INSTALLATION,
+    BackupId,
+    BackupKind,
+    BackupName,
+    CacheName,
+    CacheSettings,
+    Failure,
+    InstallationId,
+    Probe,
+    RestoreId,
+    RestorePlan,
+    RestoreResult,
+    SnapshotFacts,
+    StoredFacts,
+    Stream,
+    VaultName,
+    cache_stream,
+)
+
+
+class DaemonStarted(Struct, frozen=True, forbid_unknown_fields=True, tag="daemon-started/1"):
+    """The daemon came up; at most one a minute, so that a restart loop grows no log."""
+
+    installation: InstallationId
+    version: str
+
+
+class DaemonStopped(Struct, frozen=True, forbid_unknown_fields=True, tag="daemon-stopped/1"):
+    """The daemon went down in good order."""
+
+    reason: str
+
+
+class _CacheEvent(Struct, frozen=True, forbid_unknown_fields=True):
+    cache: CacheName
+
+
+class CacheRegistered(_CacheEvent, frozen=True, tag="cache-registered/1"):
+    """A cache was added, by command or (`declared`) by the configuration file."""
+
+    settings: CacheSettings
+    declared: bool = False
+    probe: Probe | None = None
+
+
+class CacheReconfigured(_CacheEvent, frozen=True, tag="cache-reconfigured/1"):
+    """A cache's settings changed; a suspended cache is in service again."""
+
+    settings: CacheSettings
+    declared: bool = False
+    probe: Probe | None = None
+
+
+class CacheSuspended(_CacheEvent, frozen=True, tag="cache-suspended/1"):
+    """A declared cache left the configuration file (C3): no new backups, nothing deleted."""
+
+    reason: str
+
+
+class CacheRemoved(_CacheEvent, frozen=True, tag="cache-removed/1"):
+    """A cache was removed by command; its manual backups stay (M2, A10)."""
+
+
+class BackupRequested(_CacheEvent, frozen=True, tag="backup-requested/1"):
+    """Somebody or something wants a backup; `restore_id` is set for a safety backup (R4)."""
+
+    backup_id: BackupId
+    kind: BackupKind
+    name: BackupName
+    vault: VaultName
+    restore_id: RestoreId | None = None
+
+
+class AttemptStarted(_CacheEvent, frozen=True, tag="attempt-started/1"):
+    """One try begins; recorded before the first byte is written (S1)."""
+
+    backup_id: BackupId
+    attempt: int
+    vault: VaultName
+
+
+class SnapshotTaken(_CacheEvent, frozen=True, tag="snapshot-taken/1"):
+    """The engine's bytes have all arrived and their end mark and CRC-64 are right."""
+
+    backup_id: BackupId
+    snapshot: SnapshotFacts
+
+
+class BackupCompleted(_CacheEvent, frozen=True, tag="backup-completed/1"):
+    """The manifest is in the vault: the backup exists."""
+
+    backup_id: BackupId
+    stored: StoredFacts
+
+
+class BackupFailed(_CacheEvent, frozen=True, tag="backup-failed/1"):
+    """One attempt failed; what follows is `RetryScheduled` or `BackupAbandoned`."""
+
+    backup_id: BackupId
+    attempt: int
+    failure: Failure
+    cause: Literal["outside", "daemon"] = "outside"
+
+
+class RetryScheduled(_CacheEvent, frozen=True, tag="retry-scheduled/1"):
+    """Another attempt will be made, not before this instant (the decided value)."""
+
+    backup_id: BackupId
+    retry_at: datetime
+
+
+class BackupAbandoned(_CacheEvent, frozen=True, tag="backup-abandoned/1"):
+    """No more attempts will be made; the reason says which limit was met."""
+
+    backup_id: BackupId
+    reason: str
+
+
+class LeftoversSwept(_CacheEvent, frozen=True, tag="leftovers-swept/1"):
+    """The vault confirmed that nothing of a failed attempt is left (S1)."""
+
+    backup_id: BackupId
+
+
+class DeletionRequested(_CacheEvent, frozen=True, tag="deletion-requested/1"):
+    """A backup is to go; it is no longer listed, and deletion is tried until it succeeds."""
+
+    backup_id: BackupId
+    reason: Literal["command", "retention", "cache-removed"]
+
+
+class BackupDeleted(_CacheEvent, frozen=True, tag="backup-deleted/1"):
+    """The vault confirmed that nothing of the backup is left."""
+
+    backup_id: BackupId
+
+
+class _RestoreEvent(_CacheEvent, frozen=True):
+    """`cache` is the target: its stream tells everything that was done to it."""
+
+    restore_id: RestoreId
+
+
+class RestoreRequested(_RestoreEvent, frozen=True, tag="restore-requested/1"):
+    """Somebody wants a backup's data in a running cache; the backup is held until the end."""
+
+    backup_id: BackupId
+    backup_cache: CacheName
+    replace: bool
+    safety_backup: bool
+    force: tuple[str, ...] = ()
+
+
+class RestorePlanned(_RestoreEvent, frozen=True, tag="restore-planned/1"):
+    """The plan that will be followed, overrides included (R2)."""
+
+    plan: RestorePlan
+    forced: tuple[str, ...] = ()
+
+
+class RestoreStarted(_RestoreEvent, frozen=True, tag="restore-started/1"):
+    """Committed before the target's first setting is changed; holds every old value (R4).
+
+    `listener` is the address that the target will be told to replicate from, `changes` the
+    settings that will be set, and `replication_id` the fresh one that we will answer with: a
+    target that shows it has loaded the backup. None of them is a secret.
+    """
+
+    run_id: str
+    old_settings: dict[str, str]
+    changes: dict[str, str]
+    listener: str
+    replication_id: str
+
+
+class RestoreCompleted(_RestoreEvent, frozen=True, tag="restore-completed/1"):
+    """The target serves the data and has made it durable, or the result says it has not (R6)."""
+
+    result: RestoreResult
+
+
+class RestoreInterrupted(_RestoreEvent, frozen=True, tag="restore-interrupted/1"):
+    """The restore will not go on; what it changed on the target is still to be undone (R7)."""
+
+    failure: Failure
+
+
+class RestoreFailed(_RestoreEvent, frozen=True, tag="restore-failed/1"):
+    """The restore ended without success; `undone` says the target's settings are back.
+
+    `command` repeats the restore by hand; `by_hand` lists what is left to type, if anything.
+    """
+
+    failure: Failure
+    undone: bool
+    command: str
+    by_hand: tuple[str, ...] = ()
+
+
+Event = (
+    DaemonStarted
+    | DaemonStopped
+    | CacheRegistered
+    | CacheReconfigured
+    | CacheSuspended
+    | CacheRemoved
+    | BackupRequested
+    | AttemptStarted
+    | SnapshotTaken
+    | BackupCompleted
+    | BackupFailed
+    | RetryScheduled
+    | BackupAbandoned
+    | LeftoversSwept
+    | DeletionRequested
+    | BackupDeleted
+    | RestoreRequested
+    | RestorePlanned
+    | RestoreStarted
+    | RestoreCompleted
+    | RestoreInterrupted
+    | RestoreFailed
+)
+
+
+def stream_of(event: Event) -> Stream:
+    """The stream an event belongs to: its cache's, or the installation's."""
+    if isinstance(event, DaemonStarted | DaemonStopped):
+        return INSTALLATION
+    return cache_stream(event.cache)

@@ -1,0 +1,217 @@
+"""The catalog: every backup that was asked for and is not deleted, and how far it got.
+
+A backup is listed once `BackupCompleted` is in the log and no deletion has been requested;
+everything before and after is work, not a backup (S1).
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Literal
+
+from immutables import Map
+from msgspec import Struct
+from msgspec.structs import replace
+
+from events.envelope import Envelope
+from events.facts import (
+    BackupId,
+    BackupKind,
+    BackupName,
+    CacheName,
+    Failure,
+    RestoreId,
+    SnapshotFacts,
+    StoredFacts,
+    VaultName,
+)
+from events.types import (
+    AttemptStarted,
+    BackupAbandoned,
+    BackupCompleted,
+    BackupDeleted,
+    BackupFailed,
+    BackupRequested,
+    DeletionRequested,
+    LeftoversSwept,
+    RetryScheduled,
+    SnapshotTaken,
+)
+
+Phase = Literal["waiting", "running", "complete", "failed", "deleting"]
+
+KEPT_FAILURES = 20
+"""How many abandoned and swept backups of a cache are remembered; older ones are in the log."""
+
+
+class Backup(Struct, frozen=True):
+    """One backup. `unswept` says that an attempt's leftovers may lie in the vault."""
+
+    backup_id: BackupId
+    cache: CacheName
+    kind: BackupKind
+    name: BackupName
+    vault: VaultName
+    requested_at: datetime
+    requested_by: str
+    restore_id: RestoreId | None = None
+    phase: Phase = "waiting"
+    attempts: int = 0
+    attempt_started_at: datetime | None = None
+    not_before: datetime | None = None
+    unswept: bool = False
+    snapshot: SnapshotFacts | None = None
+    stored: StoredFacts | None = None
+    completed_at: datetime | None = None
+    failure: Failure | None = None
+    abandoned: str | None = None
+    deletion: Literal["command", "retention", "cache-removed"] | None = None
+
+
+OfCache = Map[BackupId, Backup]
+Catalog = Map[CacheName, OfCache]
+"""Keyed by cache first: a fold then copies one cache's small map, not all of them."""
+
+CatalogEvent = (
+    BackupRequested
+    | AttemptStarted
+    | SnapshotTaken
+    | BackupCompleted
+    | BackupFailed
+    | RetryScheduled
+    | BackupAbandoned
+    | LeftoversSwept
+    | DeletionRequested
+    | BackupDeleted
+)
+
+
+def evolve(catalog: Catalog, envelope: Envelope, event: CatalogEvent) -> Catalog:
+    """The catalog after one more event."""
+    of_cache = catalog.get(event.cache, Map())
+    match event:
+        case BackupRequested():
+            return catalog.set(
+                event.cache, of_cache.set(event.backup_id, _requested(envelope, event))
+            )
+        case BackupDeleted():
+            return catalog.set(event.cache, of_cache.delete(event.backup_id))
+    backup = _step(of_cache[event.backup_id], envelope, event)
+    return catalog.set(event.cache, _forget_old(of_cache.set(event.backup_id, backup), backup))
+
+
+def _requested(envelope: Envelope, event: BackupRequested) -> Backup:
+    return Backup(
+        backup_id=event.backup_id,
+        cache=event.cache,
+        kind=event.kind,
+        name=event.name,
+        vault=event.vault,
+        requested_at=envelope.at,
+        requested_by=envelope.who.user or envelope.who.kind,
+        restore_id=event.restore_id,
+    )
+
+
+_Step = (
+    AttemptStarted
+    | SnapshotTaken
+    | BackupCompleted
+    | BackupFailed
+    | RetryScheduled
+    | BackupAbandoned
+    | LeftoversSwept
+    | DeletionRequested
+)
+
+
+def _step(backup: Backup, envelope: Envelope, event: _Step) -> Backup:
+    match event:
+        case AttemptStarted():
+            return _started(backup, envelope, event)
+        case SnapshotTaken():
+            return replace(backup, snapshot=event.snapshot)
+        case BackupCompleted():
+            return _completed(backup, envelope, event)
+        case BackupFailed():
+            return replace(backup, phase="failed", failure=event.failure, snapshot=None)
+        case RetryScheduled():
+            return replace(backup, phase="waiting", not_before=event.retry_at)
+        case BackupAbandoned():
+            return replace(backup, phase="failed", abandoned=event.reason, snapshot=None)
+        case LeftoversSwept():
+            return replace(backup, unswept=False)
+        case DeletionRequested():
+            return replace(backup, phase="deleting", deletion=event.reason)
+
+
+def _started(backup: Backup, envelope: Envelope, event: AttemptStarted) -> Backup:
+    return replace(
+        backup,
+        phase="running",
+        attempts=event.attempt,
+        attempt_started_at=envelope.at,
+        not_before=None,
+        unswept=True,
+        vault=event.vault,
+    )
+
+
+def _completed(backup: Backup, envelope: Envelope, event: BackupCompleted) -> Backup:
+    return replace(
+        backup,
+        phase="complete",
+        stored=event.stored,
+        completed_at=envelope.at,
+        unswept=False,
+        failure=None,
+    )
+
+
+def _forget_old(of_cache: OfCache, changed: Backup) -> OfCache:
+    """Drop the oldest finished failure when there are too many; the log still has it."""
+    if not (changed.abandoned and not changed.unswept):
+        return of_cache
+    done = sorted(b.backup_id for b in of_cache.values() if b.abandoned and not b.unswept)
+    return of_cache.delete(done[0]) if len(done) > KEPT_FAILURES else of_cache
+
+
+def listed(catalog: Catalog, cache: CacheName | None = None) -> Iterator[Backup]:
+    """Backups that exist, oldest snapshot first; of one cache or of all."""
+    yield from _select(catalog, cache, lambda backup: backup.phase == "complete")
+
+
+def unfinished(catalog: Catalog, cache: CacheName | None = None) -> Iterator[Backup]:
+    """What is waiting, running or has failed: asked for, and not a backup."""
+    yield from _select(
+        catalog, cache, lambda backup: backup.phase in ("waiting", "running", "failed")
+    )
+
+
+def _select(
+    catalog: Catalog, cache: CacheName | None, wanted: Callable[[Backup], bool]
+) -> Iterator[Backup]:
+    names = catalog.keys() if cache is None else [cache]
+    found = [b for name in names for b in catalog.get(name, Map()).values() if wanted(b)]
+    yield from sorted(found, key=lambda backup: (backup.requested_at, backup.backup_id))
+
+
+def find(catalog: Catalog, reference: str) -> tuple[Backup, ...]:
+    """All living backups that a reference may mean: ``CACHE/NAME``, an id, or its beginning."""
+    if "/" in reference:
+        cache, _, name = reference.partition("/")
+        return tuple(b for b in living(catalog, CacheName(cache)) if b.name == name)
+    found = tuple(b for b in living(catalog) if b.backup_id.startswith(reference))
+    exact = tuple(b for b in found if b.backup_id == reference)
+    return exact or found
+
+
+def living(catalog: Catalog, cache: CacheName | None = None) -> Iterator[Backup]:
+    """Backups whose name is taken (M1): complete ones, and those still to be made."""
+    yield from _select(
+        catalog, cache, lambda backup: backup.phase in ("waiting", "running", "complete")
+    )
+
+
+def get(catalog: Catalog, cache: CacheName, backup_id: BackupId) -> Backup | None:
+    """One backup by its full id."""
+    return catalog.get(cache, Map()).get(backup_id)

@@ -1,0 +1,139 @@
+"""The whole state: one immutable value, folded from the log record by record.
+
+Composes the other folds and keeps the indexes that make queries cheap. Knows no clock;
+what is true here is true because a record says so.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from immutables import Map
+from msgspec import Struct
+from msgspec.structs import replace
+
+from events.envelope import Envelope, IdempotencyKey
+from events.facts import START, BackupId, CacheName, InstallationId, Position, RestoreId, Stream
+from events.types import (
+    CacheReconfigured,
+    CacheRegistered,
+    CacheRemoved,
+    CacheSuspended,
+    DaemonStarted,
+    DaemonStopped,
+    Event,
+    RestoreCompleted,
+    RestoreFailed,
+    RestoreInterrupted,
+    RestorePlanned,
+    RestoreRequested,
+    RestoreStarted,
+)
+from projections import caches, catalog, restores
+
+
+class Answered(Struct, frozen=True):
+    """An idempotency key that has been used: for which body, and the records it led to (L4)."""
+
+    body_sha256: str
+    first: Position
+    last: Position
+
+
+class State(Struct, frozen=True):
+    """Everything that is true after the record at `position`.
+
+    `up` says that a start was recorded and no end after it.
+    `open_backups` are those that need work (a start, a sweep, a deletion); `active` maps a
+    target to the restore into it; `held` counts what is reading a backup (R8, A11).
+    """
+
+    position: Position = START
+    last_at: datetime | None = None
+    heads: Map[Stream, Position] = Map()
+    installation: InstallationId | None = None
+    started_at: datetime | None = None
+    up: bool = False
+    caches: caches.Caches = Map()
+    catalog: catalog.Catalog = Map()
+    restores: restores.Restores = Map()
+    open_backups: Map[BackupId, CacheName] = Map()
+    active: Map[CacheName, RestoreId] = Map()
+    held: Map[BackupId, int] = Map()
+    keys: Map[tuple[int, str], Answered] = Map()
+
+
+def evolve(state: State, envelope: Envelope, event: Event) -> State:
+    """The state after one more record."""
+    state = replace(
+        state,
+        position=envelope.position,
+        last_at=envelope.at,
+        heads=state.heads.set(envelope.stream, envelope.position),
+        keys=_keys(state, envelope.key, envelope.position),
+    )
+    match event:
+        case DaemonStarted():
+            return replace(
+                state, installation=event.installation, started_at=envelope.at, up=True
+            )
+        case DaemonStopped():
+            return replace(state, up=False)
+        case CacheRegistered() | CacheReconfigured() | CacheSuspended() | CacheRemoved():
+            return replace(state, caches=caches.evolve(state.caches, envelope, event))
+        case (
+            RestoreRequested()
+            | RestorePlanned()
+            | RestoreStarted()
+            | RestoreCompleted()
+            | RestoreInterrupted()
+            | RestoreFailed()
+        ):
+            return _restore(state, envelope, event)
+        case _:
+            return _backup(state, envelope, event)
+
+
+def fold(records: Iterable[tuple[Envelope, Event]], state: State | None = None) -> State:
+    """The state after all these records."""
+    state = state or State()
+    for envelope, event in records:
+        state = evolve(state, envelope, event)
+    return state
+
+
+def _keys(
+    state: State, key: IdempotencyKey | None, position: Position
+) -> Map[tuple[int, str], Answered]:
+    if key is None:
+        return state.keys
+    known = state.keys.get((key.uid, key.key))
+    first = known.first if known else position
+    return state.keys.set((key.uid, key.key), Answered(key.body_sha256, first, position))
+
+
+def _backup(state: State, envelope: Envelope, event: catalog.CatalogEvent) -> State:
+    changed = catalog.evolve(state.catalog, envelope, event)
+    backup = catalog.get(changed, event.cache, event.backup_id)
+    needs_work = backup is not None and (
+        backup.unswept or backup.phase in ("waiting", "running", "deleting")
+    )
+    is_open = state.open_backups
+    if needs_work:
+        is_open = is_open.set(event.backup_id, event.cache)
+    elif event.backup_id in is_open:
+        is_open = is_open.delete(event.backup_id)
+    return replace(state, catalog=changed, open_backups=is_open)
+
+
+def _restore(state: State, envelope: Envelope, event: restores.RestoreEvent) -> State:
+    changed = restores.evolve(state.restores, envelope, event)
+    restore = changed[event.restore_id]
+    active, held = state.active, state.held
+    if isinstance(event, RestoreRequested):
+        active = active.set(event.cache, event.restore_id)
+        held = held.set(restore.backup_id, held.get(restore.backup_id, 0) + 1)
+    elif isinstance(event, RestoreCompleted | RestoreFailed):
+        active = active.delete(event.cache)
+        left = held[restore.backup_id] - 1
+        held = held.set(restore.backup_id, left) if left else held.delete(restore.backup_id)
+    return replace(state, restores=changed, active=active, held=held)

@@ -1,0 +1,59 @@
+"""What every test shares: the event loop, hypothesis' settings, and which tests can run here.
+
+Knows nothing of servers: those are in `tests.support`.
+"""
+
+import shutil
+from collections import Counter
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import settings
+
+MISSING = pytest.StashKey[Counter[str]]()
+
+# Its parent is what hypothesis found fit for this place: in CI that is derandomized.
+settings.register_profile("valkeep", deadline=None)
+settings.load_profile("valkeep")
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """The one event loop that the daemon runs on."""
+    return "asyncio"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect tests whose Debian programs are not installed, and remember which."""
+    missing: Counter[str] = Counter()
+    unable = []
+    for item in items:
+        absent = [name for name in _programs(item) if shutil.which(name) is None]
+        if absent:
+            missing.update(absent)
+            unable.append(item)
+    config.stash[MISSING] = missing
+    if unable:
+        config.hook.pytest_deselected(items=unable)
+        gone = set(unable)
+        items[:] = [item for item in items if item not in gone]
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say aloud what could not run, so that nobody takes it for tried."""
+    for program, tests in sorted(config.stash.get(MISSING, Counter[str]()).items()):
+        terminalreporter.write_line(
+            f"NOT RUN: {tests} tests need {program}, which is not installed "
+            f"(apt-get install {program})",
+            yellow=True,
+        )
+
+
+def _programs(item: pytest.Item) -> Iterable[str]:
+    """The programs named by ``@pytest.mark.debian("redis-server", …)`` on a test."""
+    for mark in item.iter_markers("debian"):
+        if not mark.args:
+            raise pytest.UsageError(f"{item.nodeid}: name the program: @pytest.mark.debian(NAME)")
+        yield from mark.args

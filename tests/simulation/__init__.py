@@ -1,0 +1,1 @@
+"""The daemon's core on virtual time, with real `kill -9` semantics and nothing real behind it."""

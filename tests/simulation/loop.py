@@ -1,0 +1,158 @@
+"""A deterministic asyncio loop on virtual time: one thread, no selector, no I/O.
+
+Only `_run_once` and the leaf methods of `asyncio.BaseEventLoop` are replaced; tasks, futures
+and anyio's backend run unchanged on top. Time jumps to the next timer when nothing is ready.
+`kill -9` is an exception that leaves the loop between two callbacks.
+"""
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from contextvars import Context
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+LIVELOCK_STEPS = 200_000
+
+
+class ProcessKilled(BaseException):
+    """The process is gone: no `finally`, no `except`, no shutdown runs in it any more."""
+
+
+class Deadlock(RuntimeError):
+    """Nothing is ready and no timer is set: a wake-up was lost."""
+
+
+class Livelock(RuntimeError):
+    """Too many steps without any virtual time passing."""
+
+
+class Escape(RuntimeError):
+    """Code under simulation reached for a socket, a thread or a child process."""
+
+
+class _NumberedTask(asyncio.Task[Any]):
+    """A task whose hash is its birth number, so that sets of tasks iterate alike in every run."""
+
+    def __init__(self, coroutine: Any, *, loop: "VirtualLoop", **options: Any) -> None:
+        self.number = next(loop.births)
+        super().__init__(coroutine, loop=loop, **options)
+
+    def __hash__(self) -> int:
+        return self.number
+
+
+class VirtualLoop(asyncio.BaseEventLoop):
+    """Runs callbacks in asyncio's own order; `kill_at` is the step before which it dies."""
+
+    _ready: Any
+    _scheduled: list[Any]
+    _stopping: bool
+
+    def __init__(self, now: float = 0.0, kill_at: int | None = None) -> None:
+        super().__init__()
+        self.now = now
+        self.kill_at = kill_at
+        self.steps = 0
+        self.births = itertools.count(1)
+        self.troubles: list[dict[str, Any]] = []
+        self._still = 0
+        self.set_exception_handler(lambda _, context: self.troubles.append(context))
+        self.set_task_factory(_numbered)
+
+    def time(self) -> float:
+        """Virtual seconds."""
+        return self.now
+
+    def _run_once(self) -> None:
+        self._drop_cancelled()
+        if not self._ready:
+            self._jump()
+        while self._scheduled and self._scheduled[0]._when <= self.now:
+            handle = heapq.heappop(self._scheduled)
+            handle._scheduled = False
+            if not handle._cancelled:
+                self._ready.append(handle)
+        self._still += len(self._ready)
+        if self._still > LIVELOCK_STEPS:
+            raise Livelock(f"at {self.now}: {self._ready[0]!r}")
+        for _ in range(len(self._ready)):
+            self._step(self._ready.popleft())
+
+    def _step(self, handle: Any) -> None:
+        if handle._cancelled:
+            return
+        self.steps += 1
+        if self.steps == self.kill_at:
+            raise ProcessKilled
+        handle._run()
+
+    def _drop_cancelled(self) -> None:
+        while self._scheduled and self._scheduled[0]._cancelled:
+            heapq.heappop(self._scheduled)._scheduled = False
+
+    def _jump(self) -> None:
+        if not self._scheduled:
+            if self._stopping:
+                return
+            raise Deadlock(f"at {self.now}: nothing is ready and no timer is set")
+        if self._scheduled[0]._when > self.now:
+            self.now = self._scheduled[0]._when
+            self._still = 0
+
+    def _timer_handle_cancelled(self, handle: Any) -> None:
+        """Cancelled timers are dropped when they come up; nothing needs counting."""
+
+    def _write_to_self(self) -> None:
+        """There is no other thread that would have to be woken."""
+
+    def _process_events(self, event_list: Any) -> None:
+        """There is no selector."""
+
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Any, func: Callable[..., T], *args: Any
+    ) -> asyncio.Future[T]:
+        """Refused: heavy work goes through the Offload port, which runs inline here."""
+        raise Escape(f"a thread for {func!r}")
+
+    def _escape(self, *_: Any, **__: Any) -> Any:
+        raise Escape("real input or output inside the simulation")
+
+    add_reader = add_writer = _escape  # type: ignore[assignment]
+    _add_reader = _add_writer = _escape
+    create_connection = create_server = _escape
+    create_unix_server = create_unix_connection = _escape
+    subprocess_exec = subprocess_shell = _escape
+
+    def abandon(self) -> None:
+        """Drop every task as a killed process does.
+
+        Coroutines are closed only to keep the interpreter quiet. Whatever a `finally` tries now
+        cannot touch the world: the caller has sealed every port before.
+        """
+        for task in sorted(asyncio.all_tasks(self), key=hash):
+            task._log_destroy_pending = False  # type: ignore[attr-defined]
+            _close(task.get_coro())
+        self._ready.clear()
+        self._scheduled.clear()
+        self.close()
+
+
+def _numbered(
+    loop: asyncio.AbstractEventLoop,
+    coroutine: Coroutine[Any, Any, T] | Any,
+    context: Context | None = None,
+    **options: Any,
+) -> asyncio.Task[T]:
+    assert isinstance(loop, VirtualLoop)
+    return _NumberedTask(coroutine, loop=loop, context=context, **options)
+
+
+def _close(coroutine: Any) -> None:
+    """Close a coroutine however often it awaits in a `finally`; its errors reach nobody."""
+    for _ in range(50):
+        with suppress(BaseException):
+            coroutine.close()
+            return

@@ -1,0 +1,1 @@
+"""Folds and plans, piece by piece."""

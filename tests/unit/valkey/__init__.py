@@ -1,0 +1,1 @@
+"""The Valkey side, piece by piece."""
