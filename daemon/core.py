@@ -10,9 +10,8 @@ from msgspec import Struct
 
 from daemon.actors.worker import Actors, Limits, Worker
 from daemon.commands import ReconcileCaches, StartDaemon, StopDaemon
-from daemon.ledger import DAEMON, Ledger
+from daemon.ledger import Ledger
 from daemon.ports import Clock, Ids
-from events.facts import InstallationId
 
 log = structlog.get_logger()
 

@@ -19,10 +19,11 @@ from events.log import LogCorrupt, UnknownEvent
 GENESIS = bytes(32)
 EMPTY = Head(START, GENESIS)
 
-_HINT = (
+HINT = (
     "keep the file as it is and start nothing on it; the copy of the log in the vault, or "
     "`valkeep recover`, brings the history back"
 )
+"""What to do about a damaged log."""
 
 _encoder = msgspec.json.Encoder(order="deterministic")
 _decoder = msgspec.json.Decoder(Envelope)
@@ -82,18 +83,23 @@ def follow_stored(previous: Head, stored: Stored) -> Record:
 
 def opened(stored: Stored) -> Record:
     """The record in a store's bytes, with its envelope parsed; the hash is not looked at."""
-    try:
-        envelope = _decoder.decode(stored.envelope)
-    except ValueError as error:
-        raise UnknownEvent(
-            f"the envelope at position {stored.position} cannot be read: {error}",
-            "this log was written by a newer Valkeep; install it",
-        ) from error
+    envelope = parsed(stored.position, stored.envelope)
     if envelope.position != stored.position:
         raise broken(stored.position, f"says that it is at position {envelope.position}")
     return Record(envelope, stored.data, stored.hash)
 
 
+def parsed(position: Position, envelope: bytes) -> Envelope:
+    """The envelope in its stored bytes."""
+    try:
+        return _decoder.decode(envelope)
+    except ValueError as error:
+        raise UnknownEvent(
+            f"the envelope at position {position} cannot be read: {error}",
+            "this log was written by a newer Valkeep, or is damaged; install the newest version",
+        ) from error
+
+
 def broken(position: int, what: str) -> LogCorrupt:
     """The error for a record that is not what it should be; `what` completes the sentence."""
-    return LogCorrupt(f"the log is damaged: the record at position {position} {what}", _HINT)
+    return LogCorrupt(f"the log is damaged: the record at position {position} {what}", HINT)

@@ -158,6 +158,29 @@ class Failure(Fact, frozen=True):
     permanent: bool = False
 
 
+class TrialFacts(Fact, frozen=True):
+    """Whether a restore's target can reach our listener, tried without changing anything."""
+
+    outcome: Literal["reached", "failed", "not-needed", "not-tried"]
+    reason: str = ""
+
+
+class TargetFacts(Fact, frozen=True):
+    """What a restore by replication must know of its target (R2, R4). Never holds a secret.
+
+    `rights` is the ``ACL SETUSER`` line for what our user lacks. `one_time_password` says that
+    the target has no ``masterauth`` of its own. `load_mode` is its ``repl-diskless-load``, and
+    `drops_rdb` that it deletes received RDB files (``rdb-del-sync-files``).
+    """
+
+    server: ServerFacts
+    trial: TrialFacts
+    rights: str | None = None
+    one_time_password: bool = True
+    load_mode: str = "disabled"
+    drops_rdb: bool = False
+
+
 FindingLevel = Literal["blocker", "warning"]
 
 

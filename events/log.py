@@ -66,7 +66,22 @@ class Conflict(Struct, frozen=True):
     actual: Position
 
 
-class EventLog(Protocol):
+class ReadableLog(Protocol):
+    """A log that can be read: one that runs, or a stopped one that is audited."""
+
+    def read(self, after: Position = START) -> AsyncGenerator[Record, None]:
+        """All records after a position, in order, up to the head at the time of the call.
+
+        Use under `aclosing`. Raises `LogCorrupt` at the first record that breaks the chain.
+        """
+        ...
+
+    async def head(self) -> Head:
+        """The last position and its hash."""
+        ...
+
+
+class EventLog(ReadableLog, Protocol):
     """An append-only, hash-chained, totally ordered log of commits."""
 
     async def append(self, commits: Sequence[Commit]) -> tuple[Appended | Conflict, ...]:
@@ -85,17 +100,6 @@ class EventLog(Protocol):
         """
         ...
 
-    def read(self, after: Position = START) -> AsyncGenerator[Record, None]:
-        """All records after a position, in order, up to the head at the time of the call.
-
-        Use under `aclosing`. Raises `LogCorrupt` at the first record that breaks the chain.
-        """
-        ...
-
     def subscribe(self, after: Position = START) -> AsyncGenerator[Record, None]:
         """As `read`, and then each record as it is committed, for ever. Use under `aclosing`."""
-        ...
-
-    async def head(self) -> Head:
-        """The last position and its hash."""
         ...

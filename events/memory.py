@@ -11,7 +11,8 @@ from anyio.lowlevel import checkpoint
 
 from events.batch import Standing, admit, check
 from events.bell import Bell, follow
-from events.chain import EMPTY, follow as follow_chain
+from events.chain import EMPTY
+from events.chain import follow as follow_chain
 from events.envelope import Commit, Head, Record
 from events.facts import START, CommitId, Position, Stream
 from events.log import Appended, Conflict

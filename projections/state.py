@@ -29,6 +29,9 @@ from events.types import (
     RestoreStarted,
 )
 from projections import caches, catalog, restores
+from projections.caches import Caches
+from projections.catalog import Catalog
+from projections.restores import Restores
 
 
 class Answered(Struct, frozen=True):
@@ -53,9 +56,9 @@ class State(Struct, frozen=True):
     installation: InstallationId | None = None
     started_at: datetime | None = None
     up: bool = False
-    caches: caches.Caches = Map()
-    catalog: catalog.Catalog = Map()
-    restores: restores.Restores = Map()
+    caches: Caches = Map()
+    catalog: Catalog = Map()
+    restores: Restores = Map()
     open_backups: Map[BackupId, CacheName] = Map()
     active: Map[CacheName, RestoreId] = Map()
     held: Map[BackupId, int] = Map()

@@ -114,12 +114,13 @@ def waits_for(state: State, backup: Backup, now: datetime) -> str | None:
     return None
 
 
-def next_instant(state: State) -> datetime | None:
-    """The next instant at which waiting work becomes ready by itself."""
+def next_instant(state: State, now: datetime) -> datetime | None:
+    """The next instant at which waiting work becomes ready by itself; what is past is not."""
     waiting = [
         backup.not_before
         for backup_id, cache in state.open_backups.items()
         if (backup := catalog.get(state.catalog, cache, backup_id)) is not None
         and backup.not_before is not None
+        and backup.not_before > now
     ]
     return min(waiting, default=None)

@@ -5,11 +5,9 @@ written, and the manifest is written last. Whether there is another attempt is d
 elsewhere; what a failed one left is swept elsewhere.
 """
 
-from typing import Protocol
-
 from msgspec import Struct
 
-from daemon.actors.seams import WritableVaults
+from daemon.actors.seams import Packed, Packer, WritableVaults
 from daemon.commands import ReportAttemptFailed, ReportSnapshot, ReportStored, StartAttempt
 from daemon.errors import Failed, Rejected
 from daemon.ledger import DAEMON, Ledger
@@ -17,37 +15,17 @@ from daemon.ports import Clock, Progress
 from daemon.storage import names
 from daemon.storage.catalog import write_manifest
 from daemon.storage.manifest import Manifest, ShardObject
-from daemon.storage.vault import ObjectName, Vault
-from daemon.valkey.source import Caches, Snapshot
+from daemon.valkey.source import Caches
 from events.facts import (
     ONLY_SHARD,
     CacheSettings,
     Failure,
     InstallationId,
-    RdbTotals,
     SnapshotFacts,
     StoredFacts,
 )
 from projections.catalog import Backup
 from projections.work import BackupWork
-
-
-class Packed(Struct, frozen=True):
-    """One shard in the vault, and what the RDB checker counted in it, or why it could not."""
-
-    shard: ShardObject
-    totals: RdbTotals | None
-    unread: str | None
-
-
-class Packer(Protocol):
-    """The pipeline from a snapshot to a vault, with everything that taps it."""
-
-    async def __call__(
-        self, snapshot: Snapshot, vault: Vault, name: ObjectName, progress: Progress
-    ) -> Packed:
-        """Store one snapshot whole under a name, or raise and leave nothing under it."""
-        ...
 
 
 class Surroundings(Struct, frozen=True):
@@ -98,7 +76,8 @@ class BackupActor:
         progress.phase("connecting")
         vault = await self._outside.vaults.writable(backup.vault)
         name = names.shard_object(backup.cache, backup.backup_id, ONLY_SHARD)
-        async with self._outside.caches.snapshot(settings) as snapshot:
+        async with self._outside.caches.snapshot(settings, progress) as snapshot:
+            progress.phase("storing", snapshot.expected_bytes)
             packed = await self._outside.pack(snapshot, vault, name, progress)
             facts = await snapshot.facts()
         await self._ledger.report(ReportSnapshot(backup.backup_id, facts))

@@ -157,7 +157,7 @@ class Worker:
         """Seconds until something may become possible that no event announces."""
         now, elapsed = self._clock.now(), anyio.current_time()
         waits = [RECHECK_SECONDS]
-        instant = next_instant(state)
+        instant = next_instant(state, now)
         if instant is not None:
             waits.append(_seconds(now, instant))
         waits += [

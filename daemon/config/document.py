@@ -39,7 +39,7 @@ def load(text: str, path: Path) -> Config:
     try:
         document: Table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(path, [_syntax_problem(str(error), text)]) from None
+        raise ConfigError(path, [_syntax_problem(text, told=str(error))]) from None
     lines = locate(text)
     problems = [
         Problem(_told(place), wrong.wrong, wrong.allowed, line=lines.get(place))
@@ -50,7 +50,7 @@ def load(text: str, path: Path) -> Config:
     return msgspec.convert(with_vaults(document), Config)
 
 
-def _syntax_problem(told: str, text: str) -> Problem:
+def _syntax_problem(text: str, *, told: str) -> Problem:
     found = _TOLD_LINE.search(told)
     line = int(found[1]) if found and found[1] else text.count("\n") + 1
     wrong = _TOLD_LINE.sub("", told)
@@ -88,7 +88,7 @@ def _section(place: Place, table: Table, shape: type[Struct]) -> Found:
     known = {field.name: field for field in fields(shape)}
     for name, value in table.items():
         if name in known:
-            yield from _setting((*place, name), value, known[name].type)
+            yield from _setting((*place, name), value, shape=known[name].type)
         else:
             yield (*place, name), _unknown((*place, name), list(known))
     for field in known.values():
@@ -96,8 +96,8 @@ def _section(place: Place, table: Table, shape: type[Struct]) -> Found:
             yield place, Wrong(f"{field.name} is missing", "It has no default.")
 
 
-def _setting(place: Place, value: object, shape: object) -> Found:
-    wrong = misfit(value, shape)
+def _setting(place: Place, value: object, *, shape: object) -> Found:
+    wrong = misfit(value, shape=shape)
     if wrong is not None:
         yield place, wrong
     elif isinstance(value, list):

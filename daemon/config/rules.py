@@ -17,6 +17,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _ROLE = re.compile(r"(user|group):[A-Za-z0-9_][A-Za-z0-9_.@-]*\$?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
+_PREFIX_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_=.-]*")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _SOCKET_BYTES = 107  # sun_path of Linux, without its closing NUL
 
@@ -157,8 +158,8 @@ def _split(text: str) -> SplitResult | None:
 
 
 def _tcp_url(parsed: SplitResult) -> Wrong | None:
-    if not parsed.hostname:
-        return Wrong("names no host", _CACHE_URL)
+    if not parsed.hostname or parsed.port == 0:
+        return Wrong("names no host or no port", _CACHE_URL)
     if parsed.path not in {"", "/"}:
         return Wrong(
             "names a database, but a backup always holds all of them",
@@ -166,14 +167,22 @@ def _tcp_url(parsed: SplitResult) -> Wrong | None:
         )
     if parsed.query or parsed.fragment:
         return Wrong("goes on after the port", _CACHE_URL)
-    return None
+    return _user(parsed.username or "-")
 
 
 def _unix_url(parsed: SplitResult) -> Wrong | None:
-    unknown = parse_qs(parsed.query, keep_blank_values=True).keys() - {"user"}
-    if parsed.hostname or parsed.fragment or unknown:
+    query = parse_qs(parsed.query, keep_blank_values=True)
+    if parsed.netloc or parsed.fragment or query.keys() - {"user"}:
         return Wrong("is not the URL of a Unix socket", _CACHE_URL)
-    return socket_path(unquote(parsed.path))
+    return socket_path(unquote(parsed.path)) or _user(query.get("user", ["-"])[-1])
+
+
+def _user(quoted: str) -> Wrong | None:
+    """The name that a cache is to know us by, as it stands in a URL."""
+    user = unquote(quoted)
+    if user and user.isprintable() and " " not in user:
+        return None
+    return Wrong("has a user without a name, or with a space in it", _CACHE_URL)
 
 
 def _file_url(parsed: SplitResult) -> Wrong | None:
@@ -188,9 +197,12 @@ def _s3_url(parsed: SplitResult) -> Wrong | None:
     if not _BUCKET.fullmatch(parsed.netloc):
         return Wrong("has no valid bucket name", _VAULT_URL)
     parts = parsed.path.strip("/").split("/")
-    if parts != [""] and not {"", ".", ".."}.isdisjoint(parts):
-        return Wrong("has an empty or relative part in its prefix", _VAULT_URL)
-    return None
+    if parts == [""] or all(_PREFIX_PART.fullmatch(part) for part in parts):
+        return None
+    return Wrong(
+        "has a prefix that is not plain",
+        "Allowed: letters, digits, '_', '=', '.', '-' in parts divided by '/', none a dot first.",
+    )
 
 
 TEXTS: Mapping[str, Rule] = {

@@ -21,7 +21,7 @@ _KINDS: Mapping[type, str] = {
 }
 
 
-def misfit(value: object, shape: object) -> Wrong | None:
+def misfit(value: object, *, shape: object) -> Wrong | None:
     """What is wrong with a value of TOML for a setting of that type, or None."""
     try:
         msgspec.convert(value, shape)

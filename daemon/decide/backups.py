@@ -76,11 +76,15 @@ def _safety(state: State, command: RequestSafetyBackup, context: Context) -> Bac
     if restore is None or restore.phase != "started":
         raise superseded(f"Restore {command.restore_id}")
     cache = known_cache(state, restore.target)
+    if any(b.restore_id == restore.restore_id for b in state.catalog.get(cache.name, {}).values()):
+        raise superseded(f"The request for a safety backup of restore {restore.restore_id}")
+    name = BackupName(f"before-restore-{restore.restore_id}")
+    _name_is_free(state, cache.name, name)
     return BackupRequested(
         cache=cache.name,
         backup_id=BackupId(context.new_id),
         kind="safety",
-        name=BackupName(f"before-restore-{restore.restore_id}"),
+        name=name,
         vault=cache.settings.vault,
         restore_id=restore.restore_id,
     )

@@ -10,7 +10,7 @@ from daemon.commands import (
 )
 from daemon.decide.decision import Context, Decision, known_backup, known_cache, superseded
 from daemon.errors import BadRequest, Rejected
-from events.facts import INSTALLATION, Failure, Finding, RestoreId
+from events.facts import INSTALLATION, Failure, Finding, RestoreId, cache_stream
 from events.types import (
     Event,
     RestoreCompleted,
@@ -32,7 +32,8 @@ _Report = ReportPlan | StartRestore | ReportRestored | ReportRestoreFailed | Rep
 def decide(state: State, command: RequestRestore | _Report, context: Context) -> Decision:
     """The events of one command about a restore."""
     if isinstance(command, RequestRestore):
-        return Decision((_requested(state, command, context),), frozenset({INSTALLATION}))
+        event = _requested(state, command, context)
+        return Decision((event,), frozenset({INSTALLATION, cache_stream(event.backup_cache)}))
     restore = _active(state, command.restore_id)
     match command:
         case ReportPlan():
@@ -42,6 +43,8 @@ def decide(state: State, command: RequestRestore | _Report, context: Context) ->
         case ReportRestored():
             return Decision((_completed(restore, command),))
         case ReportRestoreFailed():
+            if restore.phase == "undoing":
+                raise superseded(f"Restore {restore.restore_id}")
             return Decision((stopped(restore, command.failure),))
         case ReportUndone():
             return Decision((_undone(restore, command),))

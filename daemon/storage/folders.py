@@ -143,7 +143,7 @@ def discard(draft: Draft) -> None:
         os.unlink(draft.temporary, dir_fd=parent)
 
 
-def read_range(place: Place, offset: int, length: int) -> bytes | None:
+def read_range(place: Place, *, offset: int, length: int) -> bytes | None:
     """Up to `length` bytes, fewer only where the file ends; None where there is no file."""
     pieces = []
     with suppress(FileNotFoundError), _opened(place) as handle:
@@ -195,14 +195,16 @@ def _remove_folder(parent: int, name: str) -> None:
     handle = os.open(name, _FOLDER | _NO_LINK, dir_fd=parent)
     try:
         for entry in _entries(handle):
+            remove_one = _remove_folder if entry.is_dir else _unlink
             with suppress(FileNotFoundError):
-                if entry.is_dir:
-                    _remove_folder(handle, entry.name)
-                else:
-                    os.unlink(entry.name, dir_fd=handle)
+                remove_one(handle, entry.name)
     finally:
         os.close(handle)
     os.rmdir(name, dir_fd=parent)
+
+
+def _unlink(parent: int, name: str) -> None:
+    os.unlink(name, dir_fd=parent)
 
 
 class Entry(Struct, frozen=True):

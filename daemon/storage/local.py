@@ -5,8 +5,8 @@ Knows how the file system's errors are to be told to a person. The system calls 
 """
 
 import errno
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import ParamSpec, TypeVar
 
 import anyio
@@ -22,6 +22,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _BATCH_BYTES = 1 << 20
+_FOLDER = -1
+"""Stands for the size of a folder while a listing is under way."""
 
 
 class Disk:
@@ -77,12 +79,14 @@ class DirectoryVault:
             return None
         if size_bytes > limit_bytes:
             raise too_large(self.url, name, size_bytes=size_bytes, limit_bytes=limit_bytes)
-        return await self.read(name, 0, size_bytes)
+        return await self.read(name, offset=0, length=size_bytes)
 
-    async def read(self, name: ObjectName, offset: int, length: int) -> bytes:
+    async def read(self, name: ObjectName, *, offset: int, length: int) -> bytes:
         """See `Vault.read`."""
         place = self._place(name)
-        data = await self._disk.run(f"read {name}", folders.read_range, place, offset, length)
+        data = await self._disk.run(
+            f"read {name}", folders.read_range, place, offset=offset, length=length
+        )
         if data is None:
             raise missing(self.url, name)
         if len(data) != length:
@@ -96,9 +100,13 @@ class DirectoryVault:
     async def list(self, prefix: str) -> AsyncGenerator[ObjectInfo, None]:
         """See `Vault.list`."""
         *above, _ = checked_prefix(prefix).split("/")
-        async with aclosing(self._walk(tuple(above), prefix)) as found:
-            async for info in found:
-                yield info
+        waiting = [ObjectInfo(ObjectName("".join(f"{part}/" for part in above)), _FOLDER)]
+        while waiting:
+            found = waiting.pop()
+            if found.size_bytes == _FOLDER:
+                waiting += reversed(await self._below(found.name, prefix=prefix))
+            else:
+                yield found
 
     async def delete(self, name: ObjectName) -> None:
         """See `Vault.delete`."""
@@ -115,27 +123,22 @@ class DirectoryVault:
             )
             if left is None:
                 return
-        raise still_there(self.url, prefix)
+        raise still_there(self.url, prefix=prefix)
 
     async def aclose(self) -> None:
         """Nothing to give back: no handle is kept between calls."""
 
-    async def _walk(self, above: tuple[str, ...], prefix: str) -> AsyncGenerator[ObjectInfo, None]:
-        """Objects below a folder, in name order; what cannot begin with the prefix is not opened.
+    async def _below(self, path: str, *, prefix: str) -> Sequence[ObjectInfo]:
+        """Objects and folders in one folder, in name order, as far as the prefix allows them.
 
         Names that no object can have (drafts, ``lost+found``) are somebody else's.
         """
+        segments = tuple(path.split("/")[:-1])
         found = await self._disk.run(
-            f"list {prefix or 'all'}", folders.entries, self._disk.root, above
+            f"list {path or 'all'}", folders.entries, self._disk.root, segments
         )
-        for entry in filter(_could_be_ours, found or ()):
-            path = "/".join((*above, entry.name))
-            if entry.is_dir and f"{path}/".startswith(prefix[: len(path) + 1]):
-                async with aclosing(self._walk((*above, entry.name), prefix)) as below:
-                    async for info in below:
-                        yield info
-            elif entry.size_bytes >= 0 and path.startswith(prefix):
-                yield ObjectInfo(ObjectName(path), entry.size_bytes)
+        infos = [_info(path, entry) for entry in found or () if is_segment(entry.name)]
+        return [info for info in infos if info is not None and _may_begin(info, prefix)]
 
     @asynccontextmanager
     async def _draft(self, name: ObjectName) -> AsyncIterator[folders.Draft]:
@@ -144,15 +147,24 @@ class DirectoryVault:
         try:
             yield draft
         finally:
-            with anyio.CancelScope(shield=True):
+            with anyio.CancelScope(shield=True), suppress(Failed):
                 await self._disk.run(f"tidy up {name}", folders.discard, draft)
 
     def _place(self, name: ObjectName) -> folders.Place:
         return folders.Place(self._disk.root, checked_segments(name))
 
 
-def _could_be_ours(entry: folders.Entry) -> bool:
-    return is_segment(entry.name)
+def _info(path: str, entry: folders.Entry) -> ObjectInfo | None:
+    if entry.is_dir:
+        return ObjectInfo(ObjectName(f"{path}{entry.name}/"), _FOLDER)
+    if entry.size_bytes < 0:
+        return None
+    return ObjectInfo(ObjectName(path + entry.name), entry.size_bytes)
+
+
+def _may_begin(info: ObjectInfo, prefix: str) -> bool:
+    is_above = info.size_bytes == _FOLDER and prefix.startswith(info.name)
+    return is_above or info.name.startswith(prefix)
 
 
 class DirectoryWriter:

@@ -78,7 +78,7 @@ class MemoryVault:
             raise too_large(self._url, name, size_bytes=len(data), limit_bytes=limit_bytes)
         return data
 
-    async def read(self, name: ObjectName, offset: int, length: int) -> bytes:
+    async def read(self, name: ObjectName, *, offset: int, length: int) -> bytes:
         """See `Vault.read`."""
         checked_segments(name)
         await anyio.lowlevel.checkpoint()

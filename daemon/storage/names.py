@@ -27,14 +27,14 @@ _LONGEST = 900  # S3 ends at 1,024 bytes, and the vault's own prefix comes befor
 
 def backup_folder(cache: CacheName, backup_id: BackupId) -> str:
     """The prefix of everything that belongs to one backup; it ends with a slash."""
-    _check("cache name", cache, _CACHE)
-    _check("backup id", backup_id, _BACKUP_ID)
+    _check("cache name", value=cache, rule=_CACHE)
+    _check("backup id", value=backup_id, rule=_BACKUP_ID)
     return f"{CACHES}{cache}/{backup_id}/"
 
 
 def shard_object(cache: CacheName, backup_id: BackupId, shard: ShardName) -> ObjectName:
     """Where one shard's RDB lies, compressed and not encrypted."""
-    _check("shard name", shard, _SHARD)
+    _check("shard name", value=shard, rule=_SHARD)
     return ObjectName(f"{backup_folder(cache, backup_id)}{shard}.rdb.zst")
 
 
@@ -76,7 +76,7 @@ def checked_folder(prefix: str) -> str:
     return prefix
 
 
-def _check(what: str, value: str, rule: re.Pattern[str]) -> None:
+def _check(what: str, *, value: str, rule: re.Pattern[str]) -> None:
     if not rule.fullmatch(value):
         raise BadRequest(
             "bad-name",

@@ -65,7 +65,7 @@ class Vault(Protocol):
         """A whole small object, or None if there is none; larger than the limit is an error."""
         ...
 
-    async def read(self, name: ObjectName, offset: int, length: int) -> bytes:
+    async def read(self, name: ObjectName, *, offset: int, length: int) -> bytes:
         """A range of an object, all of it: a missing object or a short answer raises."""
         ...
 

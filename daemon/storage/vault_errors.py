@@ -37,7 +37,7 @@ def lost_upload(message: str) -> Transient:
     )
 
 
-def still_there(url: str, prefix: str) -> Transient:
+def still_there(url: str, *, prefix: str) -> Transient:
     """A folder that was cleared again and again has something in it."""
     return Transient(
         "vault-not-clear",

@@ -100,7 +100,9 @@ class Checker:
             return Unread(f"{self._engine.label} could not be run as an RDB checker")
         with anyio.move_on_after(self._limits.stall_seconds) as waiting:
             await self._process.wait()
-        self._stalled |= waiting.cancelled_caught
+        if waiting.cancelled_caught:
+            self._stalled = True
+            self._process.kill()
         await end(self._process)
         text = await anyio.Path(self._output).read_text(errors="replace")
         return self._judge(text, self._process.returncode or 0)

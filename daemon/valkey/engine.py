@@ -227,21 +227,28 @@ async def end(process: Process) -> None:
 
 
 async def _ready(server: PrivateServer) -> None:
-    client = server.client()
-    try:
-        with anyio.move_on_after(START_SECONDS):
-            while server.process.returncode is None:
-                with suppress(RedisError, OSError):
-                    await client.ping()
-                    return
-                await anyio.sleep(0.01)
-    finally:
-        await client.aclose()
+    with anyio.move_on_after(START_SECONDS):
+        while server.process.returncode is None:
+            if await _answers(server):
+                return
+            await anyio.sleep(0.01)
     raise Transient(
         "engine-start",
         f"{server.engine.label} did not come up in {server.directory}: {tail(server.directory)}",
         "see the engine's own words above; free memory and disk are the usual reasons",
     )
+
+
+async def _answers(server: PrivateServer) -> bool:
+    client = server.client()
+    try:
+        await client.ping()
+    except (RedisError, OSError):
+        return False
+    else:
+        return True
+    finally:
+        await client.aclose()
 
 
 def tail(directory: Path, limit_bytes: int = 2_000) -> str:

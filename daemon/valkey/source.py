@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from daemon.ports import Progress
 from events.facts import CacheSettings, Probe, SnapshotFacts
 
 
@@ -39,6 +40,11 @@ class Caches(Protocol):
         """Look at a cache (rule C2). Raises `Transient` or `Permanent` with a hint."""
         ...
 
-    def snapshot(self, settings: CacheSettings) -> AbstractAsyncContextManager[Snapshot]:
-        """Begin a snapshot by the source that fits; leaving the context ends the connection."""
+    def snapshot(
+        self, settings: CacheSettings, progress: Progress
+    ) -> AbstractAsyncContextManager[Snapshot]:
+        """Begin a snapshot by the source that fits; leaving the context ends the connection.
+
+        Phases go to `progress`; bytes are counted by whoever stores them.
+        """
         ...

@@ -109,12 +109,14 @@ DOCUMENTS = st.dictionaries(
 )
 
 
-@given(DOCUMENTS, st.sampled_from(["", " ", "\t"]), st.sampled_from(["", " # ] } ''' \"\"\"", "\n"]))
+@given(
+    DOCUMENTS, st.sampled_from(["", " ", "\t"]), st.sampled_from(["", " # ] } ''' \"\"\"", "\n"])
+)
 def test_every_place_of_any_document_is_found(
     document: dict[str, object], space: str, end: str
 ) -> None:
     """Nothing that `tomllib` reads lacks a line, nothing is invented, and the lines are right."""
-    text, lines = _written(document, space, end)
+    text, lines = _written(document, space=space, end=end)
     assert tomllib.loads(text) == document
 
     found = locate(text)
@@ -140,7 +142,7 @@ def _places(value: object, place: Place = ()) -> Iterator[Place]:
             yield from _places(inner, (*place, index))
 
 
-def _written(document: dict[str, object], space: str, end: str) -> tuple[str, dict[Place, int]]:
+def _written(document: dict[str, object], *, space: str, end: str) -> tuple[str, dict[Place, int]]:
     """A TOML text of the document, and the lines of what was written line by line."""
     out: list[str] = []
     lines: dict[Place, int] = {}

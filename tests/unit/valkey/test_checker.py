@@ -48,7 +48,9 @@ async def verdict(engine: Engine, data: bytes, *, step: int = 1 << 18) -> Verdic
 
 def resealed(data: bytes) -> bytes:
     """The bytes with a right CRC-64 at their end."""
-    crc = CRC(64, 0xAD93D23594C935A9, 0, True, True, 0).calc(data[:-8])
+    crc = CRC(width=64, poly=0xAD93D23594C935A9, init=0, refin=True, refout=True, xorout=0).calc(
+        data[:-8]
+    )
     return data[:-8] + struct.pack("<Q", crc)
 
 

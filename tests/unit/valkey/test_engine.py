@@ -13,7 +13,7 @@ from tests.support.servers import command, digest, fill, start_node
 pytestmark = pytest.mark.anyio
 
 
-def engine(kind: str, version: str) -> Engine:
+def engine(kind: str, *, version: str) -> Engine:
     """An engine of a version, as if it had been found."""
     assert kind in {"valkey", "redis"}
     return Engine("/x", None, "valkey" if kind == "valkey" else "redis", version, "system")
@@ -38,7 +38,7 @@ def engine(kind: str, version: str) -> Engine:
 )
 def test_soundness_follows_the_fixed_versions(kind: str, version: str, *, expected: bool) -> None:
     """An engine is sound from the release on that closed its line's hole, and no Redis is."""
-    assert expected is sound(engine(kind, version))
+    assert expected is sound(engine(kind, version=version))
 
 
 def test_settings_cannot_break_out_of_their_line() -> None:

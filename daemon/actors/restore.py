@@ -1,0 +1,256 @@
+"""A restore into a running cache by replication, from the plan to the durable result.
+
+Knows the order that makes it safe (R3-R9): everything that will be changed is in the log
+before the first change; the last bytes go out only when all are right; writes are refused
+until the result is durable. Undoing is another actor's work, in this run or the next.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import anyio
+from msgspec import Struct
+
+from daemon.actors.planning import Planning, Visit, known, planned
+from daemon.actors.seams import ReadableVaults
+from daemon.commands import (
+    ReportPlan,
+    ReportRestored,
+    ReportRestoreFailed,
+    RequestSafetyBackup,
+    StartRestore,
+)
+from daemon.errors import Failed, Permanent, Rejected, Transient
+from daemon.ledger import Ledger
+from daemon.ports import Offload, Progress
+from daemon.storage.catalog import read_manifest
+from daemon.storage.manifest import ShardObject
+from daemon.storage.one_error import one_error
+from daemon.storage.reader import Reading, read_plain
+from daemon.storage.vault import Vault
+from daemon.valkey.durable import Before, Durability, before, evicted
+from daemon.valkey.rdb import RdbGuard
+from daemon.valkey.seeder import Patience, Seeder
+from daemon.valkey.target import Hold
+from daemon.valkey.target_facts import keys_now
+from events.facts import BackupId, Failure, RestorePlan, RestoreResult
+from events.types import BackupRequested
+from projections import catalog
+from projections.catalog import Backup
+from projections.restore_plan import Wishes
+from projections.restores import Restore
+from projections.work import RestoreWork
+
+LOADED_SECONDS = 60.0
+"""From the target's acknowledgement until it says itself that it is in step."""
+DURABLE_SECONDS = 3600.0
+
+
+class Outside(Struct, frozen=True):
+    """What a restore needs beside the ledger."""
+
+    planning: Planning
+    vaults: ReadableVaults
+    offload: Offload
+
+
+class Stored(Struct, frozen=True):
+    """One shard that can be read again and again, checked each time (R5)."""
+
+    vault: Vault
+    shard: ShardObject
+    offload: Offload
+
+    @asynccontextmanager
+    async def chunks(self) -> AsyncGenerator[AsyncGenerator[bytes, None], None]:
+        """The plain bytes from their beginning."""
+        reading = Reading(self.offload, guards=(RdbGuard(),))
+        async with read_plain(self.vault, self.shard, reading) as chunks:
+            yield chunks
+
+
+class Job(Struct, frozen=True):
+    """One restore under way, from the moment its target is about to be changed."""
+
+    restore: Restore
+    plan: RestorePlan
+    visit: Visit
+    hold: Hold
+    earlier: Before
+    progress: Progress
+
+
+class RestoreActor:
+    """Carries restores out."""
+
+    def __init__(self, ledger: Ledger, outside: Outside) -> None:
+        self._ledger = ledger
+        self._outside = outside
+
+    async def perform(self, work: RestoreWork, progress: Progress) -> None:
+        """One restore from its request to its end, or to the point where it must be undone."""
+        restore = self._ledger.state.restores[work.restore_id]
+        if restore.phase != "requested":
+            return
+        try:
+            await self._restore(restore, progress)
+        except Rejected:
+            return
+        except Failed as error:
+            await self._failed(work, error.as_failure())
+
+    async def crashed(self, work: RestoreWork, failure: Failure) -> None:
+        """Our own bug: what was changed on the target is undone as after any failure."""
+        await self._failed(work, failure)
+
+    async def _failed(self, work: RestoreWork, failure: Failure) -> None:
+        try:
+            await self._ledger.report(ReportRestoreFailed(work.restore_id, failure))
+        except Rejected:
+            return
+
+    async def _restore(self, restore: Restore, progress: Progress) -> None:
+        state = self._ledger.state
+        backup = state.catalog[restore.backup_cache][restore.backup_id]
+        settings = state.caches[restore.target].settings
+        began = anyio.current_time()
+        progress.phase("planning")
+        stored = await self._stored(backup)
+        async with self._outside.planning.visit(settings) as visit:
+            plan = planned(backup, visit.facts, Wishes(safety_backup=restore.safety_backup))
+            await self._ledger.report(ReportPlan(restore.restore_id, plan))
+            if self._ledger.state.restores[restore.restore_id].phase != "planned":
+                return
+            job = await self._start(restore, plan, visit, progress)
+            await self._hold_still(job)
+            served_seconds = await self._seed(job, stored)
+            result = await self._make_durable(job, served_seconds)
+            notes = await visit.target.thaw(job.hold)
+        report = _result(result, notes, anyio.current_time() - began)
+        await self._ledger.report(ReportRestored(restore.restore_id, report))
+
+    async def _stored(self, backup: Backup) -> Stored:
+        """The backup's data, once its manifest has been found untouched."""
+        _, facts = known(backup)
+        vault = await self._outside.vaults.readable(backup.vault)
+        manifest = await read_manifest(vault, backup.cache, backup.backup_id, facts.manifest_sha256)
+        if len(manifest.shards) != 1:
+            raise Permanent(
+                "shards",
+                f"The backup has {len(manifest.shards)} shards; the target is one node.",
+                "Use a newer Valkeep: this one restores backups of single nodes.",
+            )
+        return Stored(vault, manifest.shards[0], self._outside.offload)
+
+    async def _start(
+        self, restore: Restore, plan: RestorePlan, visit: Visit, progress: Progress
+    ) -> Job:
+        """Put into the log what will be changed and what was there; nothing is changed yet."""
+        hold = await visit.target.hold(
+            visit.entry,
+            visit.listener,
+            load_mode=plan.load_mode,
+            replication_id=visit.names.replication_id,
+        )
+        earlier = await before(visit.target.node)
+        await self._ledger.report(
+            StartRestore(
+                restore_id=restore.restore_id,
+                run_id=hold.run_id,
+                old_settings=hold.old_settings,
+                changes=hold.changes,
+                listener=hold.listener,
+                replication_id=hold.replication_id,
+            )
+        )
+        return Job(restore, plan, visit, hold, earlier, progress)
+
+    async def _hold_still(self, job: Job) -> None:
+        """Refuse writes, and then make the safety backup: it has the last acknowledged write."""
+        await job.visit.target.freeze(job.hold)
+        keys = sum((await keys_now(job.visit.target.node)).values())
+        if keys and not job.plan.target_keys:
+            raise Transient(
+                "target-changed",
+                f"The target was empty when the restore was planned, and now holds {keys:,} keys.",
+                "Look at who writes to it, and start the restore again.",
+            )
+        if job.plan.safety_backup:
+            await self._safety(job)
+
+    async def _safety(self, job: Job) -> None:
+        job.progress.phase("waiting for the safety backup")
+        outcome = await self._ledger.report(RequestSafetyBackup(job.restore.restore_id))
+        backup_id = next(e.backup_id for e in outcome.events if isinstance(e, BackupRequested))
+        backup = await self._ended(job.restore, backup_id)
+        if backup is None or backup.phase != "complete":
+            why = backup.failure.message if backup and backup.failure else "it was given up"
+            raise Transient(
+                "safety-backup",
+                f"The safety backup of the target failed: {why}",
+                "Nothing was overwritten. Mend that, or say --no-safety-backup.",
+            )
+
+    async def _ended(self, restore: Restore, backup_id: BackupId) -> Backup | None:
+        state = self._ledger.state
+        while True:
+            backup = catalog.get(state.catalog, restore.target, backup_id)
+            if backup is None or backup.phase not in ("waiting", "running"):
+                return backup
+            state = await self._ledger.changed(state)
+
+    async def _seed(self, job: Job, stored: Stored) -> float:
+        """Send the data and promote the target; seconds until the new data was served."""
+        began = anyio.current_time()
+        target, hold = job.visit.target, job.hold
+        seeder = Seeder(job.visit.listener, _patience(job.visit), job.progress)
+        job.progress.phase("waiting for the target")
+        try:
+            with one_error():
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(seeder.serve, stored.shard.plain_bytes, stored.chunks)
+                    await target.replicate_from(hold, job.visit.entry)
+            await target.wait_loaded(hold, LOADED_SECONDS)
+            await target.promote(hold)
+        finally:
+            seeder.close()
+        return anyio.current_time() - began
+
+    async def _make_durable(self, job: Job, served_seconds: float) -> RestoreResult:
+        job.progress.phase("making it durable")
+        durability = Durability(job.visit.target, job.hold, DURABLE_SECONDS)
+        sentence = await durability.wait(job.plan.load_mode, job.earlier)
+        lost = await evicted(job.visit.target.node, job.earlier)
+        warnings = () if not lost else (_eviction(lost),)
+        return RestoreResult(
+            keys=await keys_now(job.visit.target.node),
+            evicted_keys=lost,
+            durability=sentence,
+            served_seconds=round(served_seconds, 3),
+            total_seconds=0.0,
+            warnings=warnings,
+        )
+
+
+def _patience(visit: Visit) -> Patience:
+    """The target's own patience with a silent primary, less a margin (R5)."""
+    timeout = int(visit.facts.server.settings.get("repl-timeout", "60"))
+    return Patience(stall=max(2.0, min(50.0, timeout - 10.0)))
+
+
+def _eviction(keys: int) -> str:
+    return (
+        f"{keys:,} keys were evicted right after the restore: maxmemory is too small for this "
+        "data. Raise it and restore again."
+    )
+
+
+def _result(result: RestoreResult, notes: tuple[str, ...], seconds: float) -> RestoreResult:
+    return RestoreResult(
+        keys=result.keys,
+        evicted_keys=result.evicted_keys,
+        durability=result.durability,
+        served_seconds=result.served_seconds,
+        total_seconds=round(seconds, 3),
+        warnings=result.warnings + notes,
+    )

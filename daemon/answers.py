@@ -1,0 +1,243 @@
+"""What the daemon answers on its socket: the shapes of the JSON, and nothing else.
+
+Instants are ISO-8601 in UTC, sizes are bytes, ids are texts. Shared by the API, which
+builds them, and the command line, which shows them; what is null may be left out.
+"""
+
+from datetime import datetime
+from typing import Literal
+
+from msgspec import Struct
+
+from events.facts import (
+    BackupKind,
+    CacheSettings,
+    Failure,
+    Probe,
+    RestorePlan,
+    RestoreResult,
+    SnapshotFacts,
+    StoredFacts,
+)
+
+Role = Literal["viewer", "operator", "admin"]
+BackupPhase = Literal["waiting", "running", "complete", "failed", "deleting"]
+RestorePhase = Literal["requested", "planned", "started", "undoing", "completed", "failed"]
+
+
+class Answer(Struct, frozen=True, omit_defaults=True):
+    """Base of every answer. Unknown fields are ignored, so that a newer daemon can be asked."""
+
+
+class Problem(Answer, frozen=True):
+    """What is wrong, in words, and what to do about it."""
+
+    code: str
+    message: str
+    hint: str
+
+
+class ErrorAnswer(Answer, frozen=True):
+    """Every answer that is not 200."""
+
+    error: Problem
+
+
+class Accepted(Answer, frozen=True):
+    """A command is in the log, at these positions; none when there was nothing to do."""
+
+    positions: tuple[int, ...]
+    cache: str | None = None
+    backup_id: str | None = None
+    restore_id: str | None = None
+    probe: Probe | None = None
+    deleted_backup_ids: tuple[str, ...] = ()
+    """Backups that are being deleted because of this command."""
+
+
+class ProgressView(Answer, frozen=True):
+    """How far running work is; bytes of the present phase, which began `phase_seconds` ago."""
+
+    phase: str
+    seconds: float
+    phase_seconds: float
+    moved_bytes: int
+    total_bytes: int | None = None
+
+
+class BackupView(Answer, frozen=True):
+    """One backup. `waits_for` says why a waiting one has not started."""
+
+    backup_id: str
+    cache: str
+    name: str
+    kind: BackupKind
+    phase: BackupPhase
+    vault: str
+    requested_at: datetime
+    requested_by: str
+    attempts: int = 0
+    taken_at: datetime | None = None
+    completed_at: datetime | None = None
+    plain_bytes: int | None = None
+    stored_bytes: int | None = None
+    keys: int | None = None
+    engine: str | None = None
+    restore_id: str | None = None
+    being_read: bool = False
+    waits_for: str | None = None
+    progress: ProgressView | None = None
+    failure: Failure | None = None
+    abandoned: str | None = None
+
+
+class BackupDetail(Answer, frozen=True):
+    """One backup with all that is known of it; `objects` are where its shards lie."""
+
+    now: datetime
+    backup: BackupView
+    objects: tuple[str, ...] = ()
+    snapshot: SnapshotFacts | None = None
+    stored: StoredFacts | None = None
+
+
+class Backups(Answer, frozen=True):
+    """Backups, oldest first."""
+
+    now: datetime
+    backups: tuple[BackupView, ...]
+
+
+class CacheView(Answer, frozen=True):
+    """One cache and the state of its backups; `suspended` holds the reason.
+
+    `failed` is the last backup that failed, unless a later one has been completed.
+    """
+
+    name: str
+    settings: CacheSettings
+    declared: bool
+    added_at: datetime
+    backups: int
+    stored_bytes: int
+    suspended: str | None = None
+    probe: Probe | None = None
+    probed_at: datetime | None = None
+    newest: BackupView | None = None
+    failed: BackupView | None = None
+
+
+class CacheDetail(Answer, frozen=True):
+    """One cache."""
+
+    now: datetime
+    cache: CacheView
+
+
+class Caches(Answer, frozen=True):
+    """Caches by name; without their probes."""
+
+    now: datetime
+    caches: tuple[CacheView, ...]
+
+
+class RestoreView(Answer, frozen=True):
+    """One restore into a running cache; `safety` is the backup made before it.
+
+    `command` repeats it after a failure, and `by_hand` lists what is then left to type.
+    """
+
+    restore_id: str
+    target: str
+    backup_id: str
+    backup_cache: str
+    phase: RestorePhase
+    replace: bool
+    safety_backup: bool
+    requested_at: datetime
+    requested_by: str
+    force: tuple[str, ...] = ()
+    backup_name: str | None = None
+    ended_at: datetime | None = None
+    plan: RestorePlan | None = None
+    result: RestoreResult | None = None
+    failure: Failure | None = None
+    undone: bool | None = None
+    command: str | None = None
+    by_hand: tuple[str, ...] = ()
+    safety: BackupView | None = None
+    progress: ProgressView | None = None
+
+
+class RestoreDetail(Answer, frozen=True):
+    """One restore."""
+
+    now: datetime
+    restore: RestoreView
+
+
+class Restores(Answer, frozen=True):
+    """Restores, oldest first."""
+
+    now: datetime
+    restores: tuple[RestoreView, ...]
+
+
+class PlanRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """What to plan: as `request-restore`, and nothing is touched."""
+
+    backup: str
+    to: str
+    safety_backup: bool = True
+    force: tuple[str, ...] = ()
+
+
+class PlanAnswer(Answer, frozen=True):
+    """A restore's plan; `blockers` are the codes that no `force` of the request lifts."""
+
+    backup: BackupView
+    target: str
+    plan: RestorePlan
+    blockers: tuple[str, ...] = ()
+
+
+class VaultView(Answer, frozen=True):
+    """A configured vault, and what the log says lies in it."""
+
+    name: str
+    url: str
+    backups: int = 0
+    stored_bytes: int = 0
+
+
+class LogView(Answer, frozen=True):
+    """The event log: its end, and why it cannot be written, if it cannot."""
+
+    position: int
+    trouble: Problem | None = None
+
+
+class Status(Answer, frozen=True):
+    """The whole at a glance. All is well exactly when `problems` is empty."""
+
+    now: datetime
+    version: str
+    uptime_seconds: float
+    your_role: Role
+    log: LogView
+    installation: str | None = None
+    problems: tuple[Problem, ...] = ()
+    caches: tuple[CacheView, ...] = ()
+    vaults: tuple[VaultView, ...] = ()
+    backups: tuple[BackupView, ...] = ()
+    """Waiting and running ones."""
+    restores: tuple[RestoreView, ...] = ()
+    """Those that have not ended."""
+
+
+class VerdictView(Answer, frozen=True):
+    """The chain was followed to its end without a break."""
+
+    records: int
+    position: int
+    hash: str

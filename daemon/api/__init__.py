@@ -1,0 +1,20 @@
+"""The socket API: HTTP with JSON on a Unix socket, for peers whose credentials allow it."""
+
+from daemon.api.doorstep import listening
+from daemon.api.peer import Peer
+from daemon.api.roles import Access, Roles, access_for
+from daemon.api.seams import Outside, Planner, Prober
+from daemon.api.server import Limits, serve
+
+__all__ = [
+    "Access",
+    "Limits",
+    "Outside",
+    "Peer",
+    "Planner",
+    "Prober",
+    "Roles",
+    "access_for",
+    "listening",
+    "serve",
+]

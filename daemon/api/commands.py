@@ -1,0 +1,155 @@
+"""What can be told: one command in, one transaction of the ledger, one answer out.
+
+A cache is looked at before it is recorded (C2); everything else goes to the ledger as it
+came. Nothing is retried here: the fate of a command is in the log.
+"""
+
+import msgspec
+
+from daemon.answers import Accepted, PlanAnswer, PlanRequest, Role
+from daemon.api.asked import Asked
+from daemon.api.find import any_backup, cache_named
+from daemon.api.peer import user_name
+from daemon.api.queries import moment_of
+from daemon.api.roles import demand
+from daemon.api.settings import provisional, settings_for
+from daemon.api.views import backup_view
+from daemon.commands import (
+    AddCache,
+    DeleteBackup,
+    RecordCache,
+    RemoveCache,
+    Request,
+    RequestBackup,
+    RequestRestore,
+    SetCache,
+)
+from daemon.errors import Failed, Rejected
+from daemon.ledger import KeyedBy, Outcome
+from events.envelope import Who
+from events.facts import CacheSettings, Probe
+from events.types import (
+    BackupRequested,
+    CacheReconfigured,
+    CacheRegistered,
+    CacheRemoved,
+    DeletionRequested,
+    RestoreRequested,
+)
+
+_Told = RecordCache | RemoveCache | RequestBackup | DeleteBackup | RequestRestore
+
+_request = msgspec.json.Decoder(Request)
+_plan = msgspec.json.Decoder(PlanRequest)
+
+
+async def command(asked: Asked) -> Accepted:
+    """Decide one command; the answer comes when its events are durable."""
+    request = asked.read(_request.decode)
+    demand(asked.role, role_for(request))
+    told: Probe | None = None
+    if isinstance(request, AddCache | SetCache):
+        record = await _checked(asked, request)
+        told = record.probe
+        outcome = await _executed(asked, record)
+    else:
+        outcome = await _executed(asked, request)
+    return accepted(outcome, told)
+
+
+def role_for(request: Request) -> Role:
+    """The least role that may give a command (DESIGN 8)."""
+    return "operator" if isinstance(request, RequestBackup) else "admin"
+
+
+async def plan(asked: Asked) -> PlanAnswer:
+    """What a restore would do now; nothing is touched, nothing is recorded."""
+    request = asked.read(_plan.decode)
+    moment = moment_of(asked)
+    backup = any_backup(moment.state, request.backup)
+    target = cache_named(moment.state, request.to)
+    if backup.phase != "complete":
+        raise Rejected(
+            "backup-unfinished",
+            f"Backup {backup.cache}/{backup.name} is not complete ({backup.phase}).",
+            f"See `valkeep backup show {backup.backup_id}`.",
+        )
+    found = await asked.outside.planner.plan(backup, target)
+    if not request.safety_backup:
+        found = msgspec.structs.replace(found, safety_backup=False)
+    lifted = set(request.force)
+    blockers = tuple(
+        f.code
+        for f in found.findings
+        if f.level == "blocker" and not (f.forcible and f.code in lifted)
+    )
+    return PlanAnswer(
+        backup=backup_view(moment, backup), target=target.name, plan=found, blockers=blockers
+    )
+
+
+async def _checked(asked: Asked, request: AddCache | SetCache) -> RecordCache:
+    """The command to record, with what a look at the cache found.
+
+    A key that was answered before, and what will be refused anyway, is not worth a look.
+    """
+    outside = asked.outside
+    state = outside.ledger.state
+    if asked.key is not None and (asked.peer.uid, asked.key) in state.keys:
+        return RecordCache(request, provisional(request))
+    settings = settings_for(state, request, tuple(outside.vaults))
+    outside.check_url(settings.url)
+    known = request.name in state.caches
+    if not request.probe or known != isinstance(request, SetCache):
+        return RecordCache(request, settings)
+    return RecordCache(request, settings, await _probed(asked, request, settings))
+
+
+async def _probed(asked: Asked, request: AddCache | SetCache, settings: CacheSettings) -> Probe:
+    try:
+        return await asked.outside.prober.probe(settings)
+    except Failed as error:
+        verb = "add" if isinstance(request, AddCache) else "set"
+        other = f"or {verb} it without a look at it: `valkeep cache {verb} … --no-probe`."
+        raise type(error)(
+            error.code, error.message, f"{error.hint.rstrip('.')}; {other}"
+        ) from error
+
+
+async def _executed(asked: Asked, command: _Told) -> Outcome:
+    outside, peer = asked.outside, asked.peer
+    user = await outside.offload(user_name, peer.uid)
+    who = Who(kind="user", uid=peer.uid, user=user, pid=peer.pid)
+    key = KeyedBy(peer.uid, asked.key, asked.body) if asked.key is not None else None
+    return await outside.ledger.execute(command, who, key)
+
+
+def accepted(outcome: Outcome, probe: Probe | None = None) -> Accepted:
+    """The answer to a command, from its events alone, so that it can be given again (L4)."""
+    cache: str | None = None
+    backup_id: str | None = None
+    restore_id: str | None = None
+    deleted: list[str] = []
+    for event in outcome.events:
+        match event:
+            case CacheRegistered() | CacheReconfigured():
+                cache, probe = event.cache, event.probe or probe
+            case CacheRemoved():
+                cache = event.cache
+            case BackupRequested():
+                cache, backup_id = event.cache, event.backup_id
+            case DeletionRequested():
+                cache = event.cache
+                deleted.append(event.backup_id)
+            case RestoreRequested():
+                cache, restore_id = event.cache, event.restore_id
+            case _:
+                pass
+    return Accepted(
+        positions=outcome.positions,
+        cache=cache,
+        backup_id=backup_id,
+        restore_id=restore_id,
+        probe=probe,
+        deleted_backup_ids=tuple(deleted),
+    )

@@ -1,0 +1,99 @@
+"""Every route there is. The one list that the router and the description are made from."""
+
+from daemon import answers
+from daemon.api import commands, queries, streams
+from daemon.api.asked import Asked
+from daemon.api.openapi import Document, document
+from daemon.api.route import Route
+from daemon.commands import Request
+
+
+async def _described(asked: Asked) -> Document:
+    return document(ROUTES, asked.outside.version)
+
+
+ROUTES: tuple[Route, ...] = (
+    Route(
+        "POST",
+        "/v1/commands",
+        "operator",
+        "Give one command; it is durable when the answer comes",
+        answers.Accepted,
+        commands.command,
+        body=Request,
+    ),
+    Route(
+        "POST",
+        "/v1/plans",
+        "admin",
+        "What a restore would do, without touching anything",
+        answers.PlanAnswer,
+        commands.plan,
+        body=answers.PlanRequest,
+    ),
+    Route("GET", "/v1/status", "viewer", "The whole at a glance", answers.Status, queries.status),
+    Route("GET", "/v1/caches", "viewer", "All caches", answers.Caches, queries.caches),
+    Route("GET", "/v1/caches/{name}", "viewer", "One cache", answers.CacheDetail, queries.cache),
+    Route(
+        "GET",
+        "/v1/backups",
+        "viewer",
+        "Backups, oldest first",
+        answers.Backups,
+        queries.backups,
+        query=queries.BackupsQuery,
+    ),
+    Route(
+        "GET",
+        "/v1/backups/{ref}",
+        "viewer",
+        "One backup, by id, unique prefix of one, or CACHE/NAME",
+        answers.BackupDetail,
+        queries.backup,
+        query=queries.WaitQuery,
+    ),
+    Route(
+        "GET",
+        "/v1/restores",
+        "viewer",
+        "Restores, oldest first",
+        answers.Restores,
+        queries.restores,
+        query=queries.RestoresQuery,
+    ),
+    Route(
+        "GET",
+        "/v1/restores/{id}",
+        "viewer",
+        "One restore",
+        answers.RestoreDetail,
+        queries.restore,
+        query=queries.WaitQuery,
+    ),
+    Route(
+        "GET",
+        "/v1/events",
+        "viewer",
+        "The history, and if followed what is added to it; a blank line every 15 s",
+        streams.EventLine,
+        lines=streams.events,
+        query=streams.EventsQuery,
+    ),
+    Route(
+        "GET",
+        "/v1/audit/verify",
+        "viewer",
+        "Follow the hash chain of the log to its end",
+        answers.VerdictView,
+        streams.verify,
+    ),
+    Route(
+        "GET",
+        "/v1/audit/export",
+        "viewer",
+        "The whole log with its hashes, for checking elsewhere",
+        streams.ExportLine,
+        lines=streams.export,
+    ),
+    Route("GET", "/openapi.json", "viewer", "This description", Document, _described),
+)

@@ -1,0 +1,62 @@
+"""What the API asks of the rest of the daemon, filled in by the composition root.
+
+Protocols and values only: the API itself knows no Valkey, no vault and no actor.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Protocol
+
+from msgspec import Struct
+
+from daemon.board import Standing
+from daemon.ledger import Ledger
+from daemon.ports import Clock, Offload
+from events.facts import CacheSettings, Probe, RestorePlan, VaultName
+from projections.caches import Cache
+from projections.catalog import Backup
+
+
+class Prober(Protocol):
+    """Looks at caches before they are recorded (C2)."""
+
+    async def probe(self, settings: CacheSettings) -> Probe:
+        """What was found; raises `BadRequest`, `Transient` or `Permanent` with a hint."""
+        ...
+
+
+class Planner(Protocol):
+    """Plans restores and touches nothing (R2)."""
+
+    async def plan(self, backup: Backup, target: Cache) -> RestorePlan:
+        """What a restore would do now; raises `Transient` or `Permanent` with a hint."""
+        ...
+
+
+class Standings(Protocol):
+    """Where running work's progress can be read: the board."""
+
+    def standing(self, work_id: str) -> Standing | None:
+        """How far a backup or restore is, if anybody works on it now."""
+        ...
+
+
+class Outside(Struct, frozen=True):
+    """Everything that answers are made of.
+
+    `vaults` maps names to URLs without secrets. `check_url` raises `BadRequest` for a URL that
+    can never be a cache's, without asking anybody. `locate` gives the URLs of the objects that
+    hold a backup's shards.
+    """
+
+    ledger: Ledger
+    board: Standings
+    clock: Clock
+    offload: Offload
+    prober: Prober
+    planner: Planner
+    vaults: Mapping[VaultName, str]
+    check_url: Callable[[str], object]
+    locate: Callable[[Backup], tuple[str, ...]]
+    version: str
+    started_at: datetime

@@ -1,0 +1,164 @@
+"""Answers that come line by line: the history, as it is and as it grows, and its proof.
+
+Each generator yields whole lines of NDJSON, several at a time where they are at hand.
+"""
+
+from collections import deque
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from datetime import datetime
+from typing import Annotated
+
+import anyio
+import msgspec
+from msgspec import Meta, Struct
+
+from daemon.answers import VerdictView
+from daemon.api.asked import Asked
+from daemon.api.sentences import sentence
+from events import audit as proof
+from events import codec
+from events.audit import Line as ExportLine
+from events.envelope import Record, Who
+from events.facts import START, CacheName, Position, cache_stream
+
+BEAT_SECONDS = 15.0
+"""A quiet stream sends a blank line so often, so that both sides see that the other lives."""
+GATHER_BYTES = 64 * 1024
+
+__all__ = ["EventLine", "EventsQuery", "ExportLine", "events", "export", "verify"]
+
+_encoder = msgspec.json.Encoder()
+
+
+class EventsQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which events, and whether to stay for those to come.
+
+    `after`: only those after this position. `last`: of these only the last so many. `cache`:
+    only those of this cache. `follow`: go on with each new event.
+    """
+
+    after: Annotated[int, Meta(ge=0)] = 0
+    last: Annotated[int, Meta(ge=0, le=100_000)] | None = None
+    cache: str | None = None
+    follow: bool = False
+
+
+class EventLine(Struct, frozen=True, omit_defaults=True):
+    """One event of the history; `event` is what is stored, `sentence` is for people."""
+
+    position: int
+    at: datetime
+    stream: str
+    who: Who
+    commit_id: str
+    hash: str
+    sentence: str
+    event: msgspec.Raw
+    key: str | None = None
+    cause: int | None = None
+
+
+async def events(asked: Asked) -> AsyncGenerator[bytes, None]:
+    """The history after a position, and then, when followed, all that is added to it."""
+    query = asked.queried(EventsQuery)
+    after = Position(query.after)
+    if query.last is not None and query.cache is None:
+        after = Position(max(after, asked.outside.ledger.state.position - query.last))
+    if query.follow:
+        yield b"\n"
+    async with aclosing(_told(asked, query, after)) as history:
+        async for lines, reached in history:
+            after = reached
+            yield lines
+    while query.follow:
+        lines, after = await _added(asked, query, after)
+        yield lines or b"\n"
+
+
+async def _added(asked: Asked, query: EventsQuery, after: Position) -> tuple[bytes, Position]:
+    """The next lines, or none when there is none for a while."""
+    ledger = asked.outside.ledger
+    rest = EventsQuery(cache=query.cache)
+    lines = b""
+    with anyio.move_on_after(BEAT_SECONDS):
+        while not lines:
+            state = ledger.state
+            if state.position <= after:
+                await ledger.changed(state)
+            else:
+                lines, after = await _new(asked, rest, after)
+    return lines, after
+
+
+async def _new(asked: Asked, query: EventsQuery, after: Position) -> tuple[bytes, Position]:
+    """All lines after a position, and the position that they reach."""
+    found = []
+    async with aclosing(_told(asked, query, after)) as history:
+        async for lines, reached in history:
+            found.append(lines)
+            after = reached
+    return b"".join(found), after
+
+
+async def _told(
+    asked: Asked, query: EventsQuery, after: Position
+) -> AsyncGenerator[tuple[bytes, Position], None]:
+    """Gathered lines, each with the position that has been looked at by then."""
+    wanted = query.cache and cache_stream(CacheName(query.cache))
+    lines: deque[bytes] = deque(maxlen=query.last if query.cache else None)
+    size = 0
+    async with aclosing(asked.outside.ledger.records(after)) as records:
+        async for record in records:
+            after = record.position
+            if wanted and record.envelope.stream != wanted:
+                continue
+            line = _line(record)
+            lines.append(line)
+            size += len(line)
+            if size >= GATHER_BYTES and lines.maxlen is None:
+                yield b"".join(lines), after
+                lines.clear()
+                size = 0
+    yield b"".join(lines), after
+
+
+def _line(record: Record) -> bytes:
+    envelope = record.envelope
+    line = EventLine(
+        position=record.position,
+        at=envelope.at,
+        stream=envelope.stream,
+        who=envelope.who,
+        commit_id=envelope.commit_id,
+        hash=record.hash.hex(),
+        sentence=sentence(codec.decode(record.data, record.position)),
+        event=msgspec.Raw(record.data),
+        key=envelope.key.key if envelope.key else None,
+        cause=envelope.cause,
+    )
+    return _encoder.encode(line) + b"\n"
+
+
+async def export(asked: Asked) -> AsyncGenerator[bytes, None]:
+    """The whole log with its hashes, so that a stranger can check it (L8)."""
+    gathered: list[bytes] = []
+    size = 0
+    async with (
+        aclosing(asked.outside.ledger.records(START)) as records,
+        aclosing(proof.export(records)) as lines,
+    ):
+        async for line in lines:
+            gathered.append(line)
+            size += len(line)
+            if size >= GATHER_BYTES:
+                yield b"".join(gathered)
+                gathered, size = [], 0
+    yield b"".join(gathered)
+
+
+async def verify(asked: Asked) -> VerdictView:
+    """Follow the chain to its end; raises `LogCorrupt` where it breaks."""
+    async with aclosing(asked.outside.ledger.records(START)) as records:
+        verdict = await proof.verify(records)
+    return VerdictView(verdict.records, verdict.head_position, verdict.head_hash.hex())

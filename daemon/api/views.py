@@ -1,0 +1,175 @@
+"""From state to answers: pure functions of one moment. No clock, no I/O."""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+
+from immutables import Map
+from msgspec import Struct
+
+from daemon.answers import BackupDetail, BackupView, CacheView, ProgressView, RestoreView
+from daemon.api.seams import Standings
+from events.facts import BackupId
+from projections import catalog
+from projections.caches import Cache
+from projections.catalog import Backup
+from projections.restores import Restore
+from projections.state import State
+from projections.work import waits_for
+
+
+class Moment(Struct, frozen=True):
+    """What an answer is made of: the durable state, the instant, and the progress board."""
+
+    state: State
+    now: datetime
+    board: Standings
+
+
+def progress_view(moment: Moment, work_id: str) -> ProgressView | None:
+    """How far running work is, if anybody works on it now."""
+    standing = moment.board.standing(work_id)
+    if standing is None:
+        return None
+    return ProgressView(
+        phase=standing.phase,
+        seconds=(moment.now - standing.started_at).total_seconds(),
+        phase_seconds=(moment.now - standing.phase_started_at).total_seconds(),
+        moved_bytes=standing.moved_bytes,
+        total_bytes=standing.total_bytes,
+    )
+
+
+def backup_view(moment: Moment, backup: Backup) -> BackupView:
+    """One backup as a line of a list."""
+    snapshot, stored = backup.snapshot, backup.stored
+    totals = stored.totals if stored else None
+    return BackupView(
+        backup_id=backup.backup_id,
+        cache=backup.cache,
+        name=backup.name,
+        kind=backup.kind,
+        phase=backup.phase,
+        vault=backup.vault,
+        requested_at=backup.requested_at,
+        requested_by=backup.requested_by,
+        attempts=backup.attempts,
+        taken_at=snapshot.taken_at if snapshot else None,
+        completed_at=backup.completed_at,
+        plain_bytes=stored.plain_bytes if stored else None,
+        stored_bytes=stored.stored_bytes if stored else None,
+        keys=totals.keys if totals else None,
+        engine=f"{snapshot.server.engine} {snapshot.server.version}" if snapshot else None,
+        restore_id=backup.restore_id,
+        being_read=backup.backup_id in moment.state.held,
+        waits_for=_waits_for(moment, backup),
+        progress=progress_view(moment, backup.backup_id),
+        failure=backup.failure,
+        abandoned=backup.abandoned,
+    )
+
+
+def _waits_for(moment: Moment, backup: Backup) -> str | None:
+    if backup.phase != "waiting":
+        return None
+    if backup.unswept:
+        return "what its last attempt left in the vault is being swept"
+    return waits_for(moment.state, backup, moment.now)
+
+
+def backup_detail(
+    moment: Moment, backup: Backup, locate: Callable[[Backup], tuple[str, ...]]
+) -> BackupDetail:
+    """One backup with all that is known of it."""
+    return BackupDetail(
+        now=moment.now,
+        backup=backup_view(moment, backup),
+        objects=locate(backup) if backup.phase == "complete" else (),
+        snapshot=backup.snapshot,
+        stored=backup.stored,
+    )
+
+
+def backups_of(state: State, cache: str | None, *, unfinished: bool) -> tuple[Backup, ...]:
+    """Backups that exist, and if wanted those that wait, run or have failed; oldest first."""
+    names = sorted(state.catalog) if cache is None else [c for c in state.catalog if c == cache]
+    wanted = ("complete", "waiting", "running", "failed") if unfinished else ("complete",)
+    found = [b for name in names for b in state.catalog[name].values() if b.phase in wanted]
+    return tuple(sorted(found, key=lambda b: (b.requested_at, b.backup_id)))
+
+
+def cache_view(moment: Moment, cache: Cache, *, probe: bool) -> CacheView:
+    """One cache; a safety backup is not its newest one (A12)."""
+    of_cache = moment.state.catalog.get(cache.name, Map())
+    complete = [b for b in of_cache.values() if b.phase == "complete"]
+    newest = max((b for b in complete if b.kind != "safety"), key=_taken, default=None)
+    failed = max(
+        (b for b in of_cache.values() if b.phase == "failed" and b.kind != "safety"),
+        key=lambda b: (b.requested_at, b.backup_id),
+        default=None,
+    )
+    if failed and newest and failed.requested_at < newest.requested_at:
+        failed = None
+    return CacheView(
+        name=cache.name,
+        settings=cache.settings,
+        declared=cache.declared,
+        added_at=cache.added_at,
+        backups=len(complete),
+        stored_bytes=sum(b.stored.stored_bytes for b in complete if b.stored),
+        suspended=cache.suspended,
+        probe=cache.probe if probe else None,
+        probed_at=cache.probed_at,
+        newest=backup_view(moment, newest) if newest else None,
+        failed=backup_view(moment, failed) if failed else None,
+    )
+
+
+def _taken(backup: Backup) -> tuple[datetime, BackupId]:
+    snapshot = backup.snapshot
+    return (snapshot.taken_at if snapshot else backup.requested_at, backup.backup_id)
+
+
+def restore_view(moment: Moment, restore: Restore) -> RestoreView:
+    """One restore, with the backup it restores and the one made before it."""
+    backup = catalog.get(moment.state.catalog, restore.backup_cache, restore.backup_id)
+    safety = _safety_of(moment.state, restore)
+    ended = restore.ended
+    return RestoreView(
+        restore_id=restore.restore_id,
+        target=restore.target,
+        backup_id=restore.backup_id,
+        backup_cache=restore.backup_cache,
+        backup_name=backup.name if backup else None,
+        phase=restore.phase,
+        replace=restore.replace,
+        safety_backup=restore.safety_backup,
+        force=restore.force,
+        requested_at=restore.requested_at,
+        requested_by=restore.requested_by,
+        ended_at=restore.ended_at,
+        plan=restore.plan,
+        result=restore.result,
+        failure=restore.failure,
+        undone=ended.undone if ended else None,
+        command=ended.command if ended else None,
+        by_hand=ended.by_hand if ended else (),
+        safety=backup_view(moment, safety) if safety else None,
+        progress=progress_view(moment, restore.restore_id),
+    )
+
+
+def _safety_of(state: State, restore: Restore) -> Backup | None:
+    of_cache = state.catalog.get(restore.target, Map())
+    return next((b for b in of_cache.values() if b.restore_id == restore.restore_id), None)
+
+
+def last_restores(state: State) -> Iterator[Restore]:
+    """The newest restore into each cache that there is."""
+    newest: dict[str, Restore] = {}
+    for restore in state.restores.values():
+        known = newest.get(restore.target)
+        if restore.target in state.caches and (
+            known is None or known.restore_id < restore.restore_id
+        ):
+            newest[restore.target] = restore
+    yield from (newest[target] for target in sorted(newest))

@@ -1,0 +1,123 @@
+"""All parts of the daemon, made from a configuration and put together."""
+
+import structlog
+from msgspec import Struct, structs
+
+from daemon.actors import restore
+from daemon.actors.backup import BackupActor, Surroundings
+from daemon.actors.packing import PipelinePacker
+from daemon.actors.planning import Listening, Planning
+from daemon.actors.removal import RemovalActor
+from daemon.actors.undo import UndoActor
+from daemon.actors.worker import Actors, Limits
+from daemon.api import Outside, Roles
+from daemon.app.real import RandomIds, SystemClock, Threads, password
+from daemon.app.vaults import openers
+from daemon.config import Config
+from daemon.core import Core, Parts
+from daemon.ledger import Ledger
+from daemon.storage import names
+from daemon.storage.shelf import Shelf
+from daemon.valkey.address import parse
+from daemon.valkey.caches import ServerCaches
+from daemon.valkey.connection import Timeouts
+from daemon.valkey.engine import Engine, find_engines, sound
+from events.facts import ONLY_SHARD, InstallationId, VaultName
+from projections.catalog import Backup
+
+log = structlog.get_logger()
+
+
+class Basics(Struct, frozen=True):
+    """What every part is made with."""
+
+    ledger: Ledger
+    clock: SystemClock
+    ids: RandomIds
+    offload: Threads
+    installation: InstallationId
+    version: str
+
+
+class Daemon:
+    """The daemon in its parts; `vault_urls` is what the API shows of the vaults."""
+
+    def __init__(self, config: Config, basics: Basics, engine: Engine | None) -> None:
+        self.basics = basics
+        self.roles = Roles(**structs.asdict(config.roles))
+        self.shelf = Shelf(openers(config, basics.offload, basics.ids), basics.installation)
+        self.vault_urls = _urls(config)
+        self._timeouts = Timeouts(
+            connect=config.timeouts.connect_seconds, stall=config.timeouts.stall_seconds
+        )
+        self._caches = ServerCaches(password, basics.offload, basics.clock, self._timeouts)
+        self._planning = Planning(
+            password, self._timeouts, Listening(**structs.asdict(config.restore)), basics.ids
+        )
+        packer = PipelinePacker(basics.offload, engine, config.storage.compression_level)
+        self.core = Core(
+            basics.ledger,
+            Parts(
+                actors=self._actors(packer),
+                limits=Limits(config.daemon.max_backups),
+                clock=basics.clock,
+                ids=basics.ids,
+            ),
+        )
+        self.outside = self._outside()
+
+    def take_vaults(self, config: Config) -> None:
+        """Use the vaults of a configuration that was read again."""
+        self.shelf.replace(openers(config, self.basics.offload, self.basics.ids))
+        self.vault_urls.clear()
+        self.vault_urls.update(_urls(config))
+
+    def _actors(self, packer: PipelinePacker) -> Actors:
+        basics = self.basics
+        surroundings = Surroundings(
+            caches=self._caches,
+            vaults=self.shelf,
+            pack=packer,
+            clock=basics.clock,
+            installation=basics.installation,
+        )
+        restoring = restore.Outside(self._planning, self.shelf, basics.offload)
+        return Actors(
+            backup=BackupActor(basics.ledger, surroundings),
+            removal=RemovalActor(basics.ledger, self.shelf),
+            restore=restore.RestoreActor(basics.ledger, restoring),
+            undo=UndoActor(basics.ledger, password, self._timeouts),
+        )
+
+    def _outside(self) -> Outside:
+        return Outside(
+            ledger=self.basics.ledger,
+            board=self.core.worker.board,
+            clock=self.basics.clock,
+            offload=self.basics.offload,
+            prober=self._caches,
+            planner=self._planning,
+            vaults=self.vault_urls,
+            check_url=parse,
+            locate=self._locate,
+            version=self.basics.version,
+            started_at=self.basics.clock.now(),
+        )
+
+    def _locate(self, backup: Backup) -> tuple[str, ...]:
+        """Where a backup's data lies, as a person would name it."""
+        name = names.shard_object(backup.cache, backup.backup_id, ONLY_SHARD)
+        return (f"{self.vault_urls.get(backup.vault, backup.vault)}/{name}",)
+
+
+async def build(config: Config, basics: Basics, search_path: str) -> Daemon:
+    """All parts for a configuration, with the best engine that is installed."""
+    engines = await find_engines(search_path)
+    usable = [one for one in engines if sound(one) or not config.engine.require_sound]
+    engine = usable[0] if usable else None
+    log.info("engine for checking", engine=engine.label if engine else None, installed=len(engines))
+    return Daemon(config, basics, engine)
+
+
+def _urls(config: Config) -> dict[VaultName, str]:
+    return {name: settings.url.rstrip("/") for name, settings in config.vaults.items()}

@@ -1,0 +1,106 @@
+"""The real forms of the ports: clock, ids, threads, and where secrets come from.
+
+Everything here is too thin to be wrong in an interesting way; simulations replace it whole.
+"""
+
+import os
+import random
+import secrets
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import anyio
+from anyio import to_thread
+
+from daemon.errors import Permanent
+from events.facts import CacheSettings
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+THREADS = 6
+"""Blocking calls at a time: two each for the stages of two backups, and two for the rest."""
+
+
+class SystemClock:
+    """The host's wall clock."""
+
+    def now(self) -> datetime:
+        """The present instant, UTC."""
+        return datetime.now(UTC)
+
+
+class RandomIds:
+    """Ids that sort by time, and unguessable tokens."""
+
+    def __init__(self, clock: SystemClock) -> None:
+        self._clock = clock
+        self._spread = random.SystemRandom()
+
+    def new(self) -> str:
+        """See `Ids.new`."""
+        return f"{self._clock.now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+
+    def token(self, length: int) -> str:
+        """See `Ids.token`."""
+        return secrets.token_hex((length + 1) // 2)[:length]
+
+    def jitter(self) -> float:
+        """See `Ids.jitter`."""
+        return self._spread.random()
+
+
+class Threads:
+    """The `Offload` port over anyio's worker threads."""
+
+    def __init__(self) -> None:
+        self._limiter = anyio.CapacityLimiter(THREADS)
+
+    async def __call__(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """See `Offload`."""
+        return await to_thread.run_sync(lambda: function(*args, **kwargs), limiter=self._limiter)
+
+
+def password(settings: CacheSettings) -> str | None:
+    """A cache's password as it is now, from its file or its variable; None if it has neither."""
+    return secret(file=settings.password_file, variable=settings.password_env)
+
+
+def secret(*, file: str | None, variable: str | None) -> str | None:
+    """A secret from a file (its last newline is not part of it) or an environment variable."""
+    if file:
+        return _from_file(file)
+    if variable:
+        return _from_environment(variable)
+    return None
+
+
+def _from_file(file: str) -> str:
+    path = Path(file)
+    if not path.is_absolute() and (folder := os.environ.get("CREDENTIALS_DIRECTORY")):
+        path = Path(folder) / path
+    try:
+        return path.read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Permanent(
+            "secret-unreadable",
+            f"The secret in {path} cannot be read: {_reason(error)}.",
+            "The daemon's user must be able to read that file; check its path, owner and mode.",
+        ) from None
+
+
+def _from_environment(variable: str) -> str:
+    value = os.environ.get(variable)
+    if not value:
+        raise Permanent(
+            "secret-missing",
+            f"The environment variable {variable} is not set for the daemon.",
+            "Set it where the daemon is started, or name a file that holds the secret.",
+        )
+    return value
+
+
+def _reason(error: OSError | UnicodeDecodeError) -> str:
+    return error.strerror or "I/O error" if isinstance(error, OSError) else "not UTF-8 text"

@@ -1,0 +1,139 @@
+"""`valkeep serve`: the daemon from its configuration to its last record.
+
+Knows the order of coming up (log, ledger, vaults, worker, socket) and of going down. All
+real parts are made here and handed down; no rule is decided here.
+"""
+
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import anyio
+import structlog
+from msgspec import Struct
+
+from daemon.api import access_for, listening
+from daemon.api import serve as serve_socket
+from daemon.app.logs import set_up_logs
+from daemon.app.notify import notify
+from daemon.app.parts import Basics, Daemon, build
+from daemon.app.real import RandomIds, SystemClock, Threads
+from daemon.app.settings import Settings, read
+from daemon.app.vaults import none_is_missed
+from daemon.commands import StartDaemon
+from daemon.errors import BadRequest, ValkeepError
+from daemon.ledger import Ledger
+from daemon.storage.one_error import one_error
+from events.facts import InstallationId
+from events.log import LogError
+from events.sqlite import open_log
+
+log = structlog.get_logger()
+
+LOG_NAME = "events.db"
+HARD_END_SECONDS = 25
+"""After this much shutting down the process ends whatever it waits for: the log is safe."""
+
+
+class Run(Struct, frozen=True):
+    """One run of the daemon: its settings, and where they came from."""
+
+    settings: Settings
+    config_path: str | None
+    version: str
+
+
+def serve(config_path: str | None, *, version: str) -> int:
+    """Run the daemon until it is told to end; the exit code, with errors told on stderr."""
+    set_up_logs(sys.stderr)
+    try:
+        run = Run(read(config_path), config_path, version)
+        anyio.run(_serve, run)
+    except (ValkeepError, LogError) as error:
+        print(f"error: {error.message}\n  hint: {error.hint}", file=sys.stderr)  # noqa: T201
+        return 2 if isinstance(error, BadRequest) else 1
+    return 0
+
+
+async def _serve(run: Run) -> None:
+    config = run.settings.config
+    folder = Path(config.daemon.data_dir)
+    _make(folder)
+    clock = SystemClock()
+    ids = RandomIds(clock)
+    with listening(Path(config.daemon.socket)) as door:
+        async with open_log(folder / LOG_NAME, pid=os.getpid()) as events:
+            ledger = Ledger(events, clock, ids)
+            await ledger.load()
+            none_is_missed(config, ledger.state)
+            installation = ledger.state.installation or InstallationId(ids.new())
+            basics = Basics(ledger, clock, ids, Threads(), installation, run.version)
+            daemon = await build(config, basics, os.environ.get("PATH", ""))
+            try:
+                with one_error():
+                    await _live(daemon, run, door)
+            finally:
+                await daemon.shelf.aclose()
+
+
+def _make(folder: Path) -> None:
+    """The folder of the log, for us alone."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadRequest(
+            "data-dir",
+            f"The data_dir {folder} cannot be made: {error.strerror}.",
+            "The daemon's user must be able to write there ([daemon] data_dir).",
+        ) from None
+
+
+async def _live(daemon: Daemon, run: Run, door: socket.socket) -> None:
+    """Everything at once, until a signal; the ledger is the last to go."""
+    start = StartDaemon(daemon.basics.installation, run.version)
+    access = access_for(daemon.roles, own_uid=os.geteuid())
+    async with anyio.create_task_group() as writing:
+        writing.start_soon(daemon.core.ledger.run)
+        async with anyio.create_task_group() as working:
+            working.start_soon(_obey_signals, daemon, run, working.cancel_scope)
+            working.start_soon(serve_socket, door, daemon.outside, access)
+            working.start_soon(daemon.core.run, start, run.settings.declared())
+            notify(READY="1", MAINPID=str(os.getpid()))
+            log.info("daemon started", socket=run.settings.config.daemon.socket, pid=os.getpid())
+        notify(STOPPING="1")
+        await daemon.core.stop("told to end")
+        writing.cancel_scope.cancel()
+    log.info("daemon stopped")
+
+
+async def _obey_signals(daemon: Daemon, run: Run, working: anyio.CancelScope) -> None:
+    """SIGHUP reads the configuration again; SIGTERM and SIGINT end us, a second one at once."""
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+        async for number in signals:
+            if number == signal.SIGHUP:
+                await _reload(daemon, run)
+                continue
+            log.info("daemon stopping", signal=number.name)
+            signal.alarm(HARD_END_SECONDS)
+            working.cancel()
+            return
+
+
+async def _reload(daemon: Daemon, run: Run) -> None:
+    """Take a changed configuration; a bad one changes nothing."""
+    try:
+        settings = read(run.config_path)
+        none_is_missed(settings.config, daemon.core.ledger.state)
+        daemon.take_vaults(settings.config)
+        await daemon.core.ledger.report(settings.declared())
+    except ValkeepError as error:
+        log.warning("configuration not reloaded", error=error.message, hint=error.hint)
+        return
+    restart = [
+        name
+        for name in ("daemon", "roles", "restore", "engine", "storage", "timeouts")
+        if getattr(settings.config, name) != getattr(run.settings.config, name)
+    ]
+    log.info("configuration reloaded", takes_effect_at_restart=restart)

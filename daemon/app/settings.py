@@ -1,0 +1,54 @@
+"""Finding and reading the configuration: a file, or a user's own folders without one."""
+
+import os
+from pathlib import Path
+
+from msgspec import Struct
+
+from daemon.commands import DeclaredCache, ReconcileCaches
+from daemon.config import Config, default_config, load
+from daemon.config.folders import user_folders
+from daemon.errors import BadRequest
+
+SYSTEM_FILE = Path("/etc/valkeep/valkeep.toml")
+
+
+class Settings(Struct, frozen=True):
+    """A configuration and the file it came from; None when there is no file."""
+
+    config: Config
+    file: Path | None
+
+    def declared(self) -> ReconcileCaches:
+        """The caches that the file declares, as the ledger takes them (C3)."""
+        caches = tuple(
+            DeclaredCache(name, settings) for name, settings in sorted(self.config.caches.items())
+        )
+        return ReconcileCaches(caches, str(self.file or "the configuration"))
+
+
+def read(file: str | None) -> Settings:
+    """The configuration from a given file, the system's file, or the user's own folders."""
+    path = Path(file) if file is not None else SYSTEM_FILE
+    if file is None and not path.exists():
+        return Settings(_without_file(), None)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise BadRequest(
+            "config-unreadable",
+            f"The configuration {path} cannot be read: {reason}.",
+            "Check the path and its permissions; `valkeep config init` prints an example.",
+        ) from None
+    return Settings(load(text, path), path.absolute())
+
+
+def _without_file() -> Config:
+    if os.geteuid() == 0:
+        raise BadRequest(
+            "config-missing",
+            f"There is no configuration: {SYSTEM_FILE} does not exist.",
+            f"`valkeep config init > {SYSTEM_FILE}` writes an example; or name one: --config FILE.",
+        )
+    return default_config(**user_folders(os.environ))

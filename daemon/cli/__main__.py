@@ -1,0 +1,5 @@
+"""So that ``python -m daemon.cli`` is ``valkeep``."""
+
+from daemon.cli.main import main
+
+main()

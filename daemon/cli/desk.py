@@ -1,0 +1,109 @@
+"""What every command has at hand: the daemon's client, the screen, and what the caller said.
+
+Where the answer goes (text or JSON, colours, width) is known here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+import msgspec
+
+if TYPE_CHECKING:
+    from daemon.client import Client
+
+SYSTEM_SOCKET = "/run/valkeep/valkeep.sock"
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., None])
+
+
+class Desk:
+    """One call of the command line."""
+
+    def __init__(self, environment: Mapping[str, str], socket: str | None) -> None:
+        self.environment = environment
+        self._socket = socket
+        self.as_json = False
+
+    @property
+    def interactive(self) -> bool:
+        """Whether a person can be asked."""
+        return sys.stdin.isatty() and sys.stderr.isatty()
+
+    @property
+    def width(self) -> int:
+        """Columns of the terminal; 80 where there is none."""
+        import shutil  # noqa: PLC0415 - not every command needs it
+
+        return max(40, shutil.get_terminal_size((80, 24)).columns)
+
+    @property
+    def colours(self) -> bool:
+        """Whether colours may be used: a terminal, and no ``NO_COLOR``."""
+        return sys.stdout.isatty() and not self.environment.get("NO_COLOR")
+
+    @property
+    def client(self) -> Client:
+        """The daemon, as far as it answers."""
+        from daemon.client import Client  # noqa: PLC0415 - `config` and `--help` need none
+
+        return Client(self._socket or default_socket(self.environment))
+
+    def ask(
+        self, shape: type[T], route: str, **query: str | float | bool | None
+    ) -> tuple[T, bytes]:
+        """An answer in its shape, and as the daemon wrote it."""
+        raw = self.client.get(route, query)
+        return msgspec.json.decode(raw, type=shape), raw
+
+    def tell(self, shape: type[T], route: str, said: msgspec.Struct) -> tuple[T, bytes]:
+        """The answer to a command or a plan, in its shape, and as the daemon wrote it."""
+        raw = self.client.post(route, msgspec.json.encode(said))
+        return msgspec.json.decode(raw, type=shape), raw
+
+    def show(self, raw: bytes, lines: Iterable[str]) -> None:
+        """The answer itself: JSON where it was asked for, else text."""
+        if self.as_json:
+            click.echo(msgspec.json.format(raw, indent=2))
+        else:
+            for line in lines:
+                click.echo(line)
+
+    def mark(self, text: str, colour: str) -> str:
+        """Text in a colour, where there are colours."""
+        return click.style(text, fg=colour, bold=True) if self.colours else text
+
+    def note(self, text: str) -> None:
+        """Something beside the answer, on stderr."""
+        click.echo(text, err=True)
+
+
+def default_socket(environment: Mapping[str, str]) -> str:
+    """The system's socket, or the one of a daemon that this user runs without a file."""
+    if Path(SYSTEM_SOCKET).exists():
+        return SYSTEM_SOCKET
+    from daemon.config.folders import user_folders  # noqa: PLC0415 - only without a system daemon
+
+    own = user_folders(environment)["runtime_dir"] / "valkeep" / "valkeep.sock"
+    return str(own) if own.exists() else SYSTEM_SOCKET
+
+
+def json_option(command: F) -> F:
+    """``--json`` on a command: the daemon's answer as it is."""
+
+    def chosen(context: click.Context, _parameter: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's own
+        if value:
+            context.find_root().obj.as_json = True
+
+    return click.option(
+        "--json",
+        is_flag=True,
+        expose_value=False,
+        callback=chosen,
+        help="Print the daemon's answer as JSON, with exact figures.",
+    )(command)

@@ -1,0 +1,266 @@
+"""The daemon's socket from the caller's side: one request, one connection, one answer.
+
+Small, blocking, and quick to import: HTTP/1.1 as far as our own server speaks it. Knows no
+command; turns every refusal back into the error it was.
+"""
+
+import os
+import socket
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from io import BufferedReader
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from daemon.answers import ErrorAnswer, Problem
+from daemon.errors import (
+    BadRequest,
+    Failed,
+    Forbidden,
+    NotFound,
+    Rejected,
+    Unavailable,
+    Unreachable,
+    ValkeepError,
+)
+
+PATIENCE_SECONDS = 180.0
+"""A look at a cache, or a plan, may wait for a server's time-outs; longer takes nothing."""
+LINE_BYTES = 64 * 1024
+
+_KINDS: Mapping[int, type[ValkeepError]] = {
+    400: BadRequest,
+    403: Forbidden,
+    404: NotFound,
+    405: BadRequest,
+    409: Rejected,
+    413: BadRequest,
+    500: Failed,
+    503: Unavailable,
+}
+_error = msgspec.json.Decoder(ErrorAnswer)
+
+Query = Mapping[str, str | int | float | bool | None]
+
+
+class Client:
+    """Asks the daemon on a Unix socket. Every method raises what the daemon answers with."""
+
+    def __init__(self, path: str, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
+        self.path = path
+        self._patience = patience_seconds
+
+    def get(self, route: str, query: Query | None = None) -> bytes:
+        """One answer, as JSON."""
+        with self._asked("GET", route + _query(query)) as (status, answer):
+            body = b"".join(answer)
+        return _checked(status, body)
+
+    def post(self, route: str, body: bytes, *, key: str | None = None) -> bytes:
+        """One answer to what was said, as JSON; `key` makes it safe to repeat (L4)."""
+        with self._asked("POST", route, body, key) as (status, answer):
+            said = b"".join(answer)
+        return _checked(status, said)
+
+    def lines(
+        self, route: str, query: Query | None = None, *, endless: bool = False
+    ) -> Generator[bytes, None, None]:
+        """Lines of NDJSON with their line feeds, as they come; blank ones are left out."""
+        with self._asked("GET", route + _query(query), endless=endless) as (status, answer):
+            if status != 200:
+                _checked(status, b"".join(answer))
+            rest = b""
+            for piece in answer:
+                *whole, rest = (rest + piece).split(b"\n")
+                for line in whole:
+                    if line:
+                        yield _line(line)
+        if rest:
+            raise _cut_short(self.path)
+
+    @contextmanager
+    def _asked(
+        self,
+        method: str,
+        target: str,
+        body: bytes = b"",
+        key: str | None = None,
+        *,
+        endless: bool = False,
+    ) -> Generator[tuple[int, Generator[bytes, None, None]], None, None]:
+        head = [f"{method} {target} HTTP/1.1", "Host: valkeep", "Connection: close"]
+        if method == "POST":
+            head += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
+        if key is not None:
+            head.append(f"Idempotency-Key: {key}")
+        with _connected(self.path) as line:
+            line.settimeout(None if endless else self._patience)
+            try:
+                _send(line, "\r\n".join([*head, "", ""]).encode() + body)
+                with line.makefile("rb") as reader:
+                    status, headers = _head(reader, self.path)
+                    yield status, _body(reader, headers, self.path)
+            except TimeoutError:
+                raise Unreachable(
+                    "no-answer",
+                    f"The daemon on {self.path} has not answered for {self._patience:g} s.",
+                    "Its own log says what it is doing: `journalctl -u valkeep`.",
+                ) from None
+            except ConnectionError:
+                raise _cut_short(self.path) from None
+
+
+def path_of(*parts: str) -> str:
+    """A route's path from its parts, each quoted; a slash in a part stays one."""
+    return "/".join(["", "v1", *(quote(part) for part in parts)])
+
+
+def _query(query: Query | None) -> str:
+    given = {name: _word(value) for name, value in (query or {}).items() if value is not None}
+    return f"?{urlencode(given)}" if given else ""
+
+
+def _word(value: str | float | bool) -> str:  # noqa: FBT001 - JSON's own words for them
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+@contextmanager
+def _connected(path: str) -> Generator[socket.socket, None, None]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
+        try:
+            line.connect(path)
+        except OSError as error:
+            raise _unreachable(path, error) from None
+        yield line
+
+
+def _unreachable(path: str, error: OSError) -> Unreachable:
+    start = "Look with `systemctl status valkeep`, or start one: `valkeep serve`."
+    match error:
+        case FileNotFoundError() | NotADirectoryError():
+            why = "there is no such socket"
+        case ConnectionRefusedError():
+            why = "nobody listens on it any more"
+        case PermissionError():
+            why = "this user may not open it"
+        case _:
+            why = (error.strerror or str(error)).lower()
+    return Unreachable(
+        "unreachable", f"No daemon can be reached on {path}: {why}.", f"{start} {_OTHER}"
+    )
+
+
+_OTHER = "Another socket is named by --socket or VALKEEP_SOCKET."
+
+
+def _send(line: socket.socket, request: bytes) -> None:
+    """Send all; a daemon that has turned us away may have said why before it closed."""
+    try:
+        line.sendall(request)
+    except (BrokenPipeError, ConnectionResetError):
+        return
+
+
+def _head(reader: BufferedReader, path: str) -> tuple[int, dict[str, str]]:
+    try:
+        first = reader.readline(LINE_BYTES)
+    except ConnectionResetError:
+        first = b""
+    if not first:
+        raise _unknown_peer(path)
+    try:
+        status = int(first.split(b" ", 2)[1])
+    except (IndexError, ValueError):
+        raise _no_daemon(path) from None
+    headers: dict[str, str] = {}
+    while (line := reader.readline(LINE_BYTES)) not in (b"\r\n", b"\n"):
+        name, colon, value = line.decode("latin-1").partition(":")
+        if not colon:
+            raise _no_daemon(path)
+        headers[name.strip().lower()] = value.strip()
+    return status, headers
+
+
+def _body(
+    reader: BufferedReader, headers: Mapping[str, str], path: str
+) -> Generator[bytes, None, None]:
+    """The body's pieces; one that ends before its end is an error, not an answer."""
+    if headers.get("transfer-encoding", "").lower() == "chunked":
+        while size := int(reader.readline(LINE_BYTES) or b"0", 16):
+            yield _exactly(reader, size, path)
+            _exactly(reader, 2, path)
+        if reader.readline(LINE_BYTES) != b"\r\n":
+            raise _cut_short(path)
+    else:
+        yield _exactly(reader, int(headers.get("content-length", "0")), path)
+
+
+def _exactly(reader: BufferedReader, size: int, path: str) -> bytes:
+    piece = reader.read(size)
+    if len(piece) < size:
+        raise _cut_short(path)
+    return piece
+
+
+def _checked(status: int, body: bytes) -> bytes:
+    """The body of a success; what it was refused with, otherwise."""
+    if status == 200:
+        return body
+    try:
+        problem = _error.decode(body).error
+    except msgspec.MsgspecError:
+        problem = Problem("http", f"The daemon answered with HTTP {status}.", "See its log.")
+    raise _raised(status, problem)
+
+
+def _line(line: bytes) -> bytes:
+    """One line of a stream, or the error that ended it."""
+    if line.startswith(b'{"error":'):
+        raise _raised(500, _error.decode(line).error)
+    return line + b"\n"
+
+
+def _raised(status: int, problem: Problem) -> ValkeepError:
+    return _KINDS.get(status, Failed)(problem.code, problem.message, problem.hint)
+
+
+def _unknown_peer(path: str) -> Forbidden:
+    """Closed before a word was said: that is how the daemon treats strangers."""
+    uid, groups = os.geteuid(), sorted({os.getegid(), *os.getgroups()})
+    return Forbidden(
+        "unknown-peer",
+        f"The daemon on {path} does not know you: it closed the connection at once.",
+        f"You are {_named_user(uid)}, in {', '.join(map(_named_group, groups))}. [roles] in the "
+        "daemon's configuration says who may talk to it; new groups count after a new login.",
+    )
+
+
+def _named_user(uid: int) -> str:
+    import pwd  # noqa: PLC0415 - only for this message
+
+    try:
+        return f"user {pwd.getpwuid(uid).pw_name}"
+    except KeyError:
+        return f"user {uid}"
+
+
+def _named_group(gid: int) -> str:
+    import grp  # noqa: PLC0415 - only for this message
+
+    try:
+        return f"group {grp.getgrgid(gid).gr_name}"
+    except KeyError:
+        return f"group {gid}"
+
+
+def _cut_short(path: str) -> Unreachable:
+    return Unreachable(
+        "cut-short",
+        f"The daemon on {path} ended the connection in the middle of its answer.",
+        "If a command was sent, `valkeep events` tells whether it was taken.",
+    )
+
+
+def _no_daemon(path: str) -> Unreachable:
+    return Unreachable("unreachable", f"What answers on {path} is no Valkeep daemon.", _OTHER)

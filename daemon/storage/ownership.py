@@ -1,0 +1,65 @@
+"""Whose vault it is (S2): one installation writes to a vault, and everybody may read it.
+
+Knows the small file that says so. How an installation gets its id, and the taking over of a
+foreign vault, are decided elsewhere.
+"""
+
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from daemon.errors import Permanent
+from daemon.storage.names import OWNER
+from daemon.storage.vault import Vault
+from events.facts import InstallationId
+
+_LIMIT_BYTES = 64 << 10
+
+
+class Owner(Struct, frozen=True):
+    """What ``valkeep.json`` says; fields of later versions are passed over."""
+
+    format: Literal[1]
+    installation: InstallationId
+
+
+async def owner(vault: Vault) -> Owner | None:
+    """Whose vault it is, None for a fresh one; ``vault-owner-unreadable`` when nobody can tell."""
+    data = await vault.get(OWNER, _LIMIT_BYTES)
+    if data is None:
+        return None
+    try:
+        return msgspec.json.decode(data, type=Owner)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Permanent(
+            "vault-owner-unreadable",
+            f"{OWNER} in {vault.url} cannot be read: {error}",
+            "it says whose vault this is; write it back by hand, or run a newer Valkeep",
+        ) from error
+
+
+async def claim(vault: Vault, installation: InstallationId) -> Owner:
+    """Make a fresh vault ours, or find that it is; another's is ``vault-foreign``.
+
+    Of two that claim a fresh vault at the same time exactly one succeeds, where the vault can
+    tell "only if there is none" (S3 servers without conditional writes cannot).
+    """
+    found = await owner(vault)
+    if found is None:
+        ours = Owner(format=1, installation=installation)
+        await vault.put_new(OWNER, msgspec.json.encode(ours))
+        found = await owner(vault)
+    if found is None:
+        raise Permanent(
+            "vault-owner-unreadable",
+            f"{vault.url} took {OWNER} and does not give it back",
+            "check that the vault is a real directory or bucket",
+        )
+    if found.installation != installation:
+        raise Permanent(
+            "vault-foreign",
+            f"{vault.url} belongs to another installation, {found.installation}",
+            "it is read-only here; to take it over: `valkeep recover --adopt`",
+        )
+    return found

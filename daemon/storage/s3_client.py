@@ -1,0 +1,63 @@
+"""The S3 client and its settings, each with its reason.
+
+Knows aiobotocore; nothing is sent before the first call.
+"""
+
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+from aiobotocore.config import AioConfig
+from aiobotocore.session import get_session
+from botocore.exceptions import BotoCoreError
+
+from daemon.errors import Permanent
+from daemon.storage.settings import VaultSettings
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3 import S3Client
+
+_CONNECTIONS = 16
+_CONNECT_SECONDS = 10
+_SILENCE_SECONDS = 60
+
+
+async def connect(settings: VaultSettings, stack: AsyncExitStack) -> "S3Client":
+    """A client for one vault, closed by the stack. Wrong settings are `Permanent`."""
+    try:
+        return await stack.enter_async_context(
+            get_session().create_client(
+                "s3",
+                region_name=settings.region,
+                endpoint_url=settings.endpoint_url,
+                aws_access_key_id=settings.access_key_id,
+                aws_secret_access_key=settings.secret_access_key,
+                verify=settings.ca_file,
+                config=_config(settings),
+            )
+        )
+    except (BotoCoreError, ValueError) as error:
+        raise Permanent(
+            "vault-url",
+            f"cannot reach {settings.url}: {error}",
+            "check `endpoint_url`, `region` and the AWS profile of the daemon's user",
+        ) from error
+
+
+def _config(settings: VaultSettings) -> AioConfig:
+    """One try per call, because `s3_calls` repeats; checksums as every server knows them.
+
+    Botocore would add CRC-32 trailers to uploads (``aws-chunked``), which many S3 servers
+    refuse or store as part of the object, and expect them on downloads. We send ``Content-MD5``,
+    compare ETags, and have SHA-256 of every block in the manifest. A server of one's own has
+    seldom a host name for each bucket, so with an `endpoint_url` buckets are named in the path.
+    """
+    by_path = settings.addressing == "auto" and settings.endpoint_url
+    return AioConfig(
+        connect_timeout=_CONNECT_SECONDS,
+        read_timeout=_SILENCE_SECONDS,
+        max_pool_connections=_CONNECTIONS,
+        retries={"total_max_attempts": 1, "mode": "standard"},
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        s3={"addressing_style": "path" if by_path else settings.addressing},
+    )

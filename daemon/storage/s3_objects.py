@@ -1,0 +1,158 @@
+"""Single requests about whole objects in S3: put, read, look, abort.
+
+Each checks what was answered against what was asked, because servers, proxies and lines
+lie now and then.
+"""
+
+from functools import partial
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from daemon.errors import Transient
+from daemon.storage.s3_calls import Server, check_etag, checksum, is_encrypted_by_key
+from daemon.storage.s3_errors import Call, code_of
+from daemon.storage.vault import ObjectName
+from daemon.storage.vault_errors import missing, too_large, too_short
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3.type_defs import GetObjectOutputTypeDef
+
+_GONE = ("404", "NoSuchKey", "NotFound")
+
+
+async def put(server: Server, name: ObjectName, data: bytes, *, only_new: bool = False) -> bool:
+    """Store an object by one request; False if it was to be new and is not.
+
+    `only_new` asks the server to decide (``If-None-Match``); a refusal after a try whose
+    answer was lost may be about our own bytes, so the object is compared.
+    """
+    sent = await server.offload(checksum, data)
+    call = Call(f"write {name}", "s3:PutObject", len(data))
+
+    async def try_it() -> bool:
+        send = partial(
+            server.client.put_object,
+            Bucket=server.bucket.name,
+            Key=server.bucket.prefix + name,
+            Body=BytesIO(data),
+            ContentMD5=sent.base64,
+        )
+        try:
+            answer = await (send(IfNoneMatch="*") if only_new else send())
+        except ClientError as error:
+            if only_new and code_of(error) in ("PreconditionFailed", "412"):
+                return False
+            raise
+        if not is_encrypted_by_key(answer):
+            check_etag(answer["ETag"], sent, what=name)
+        return True
+
+    return await server.run(call, try_it)
+
+
+async def get(server: Server, name: ObjectName, limit_bytes: int) -> bytes | None:
+    """A whole object; None only if the server says that there is no such key."""
+
+    async def try_it() -> bytes | None:
+        try:
+            answer = await server.client.get_object(
+                Bucket=server.bucket.name, Key=server.bucket.prefix + name
+            )
+        except ClientError as error:
+            if code_of(error) == "NoSuchKey":
+                return None
+            raise
+        size_bytes = answer["ContentLength"]
+        if size_bytes > limit_bytes:
+            answer["Body"].close()
+            raise too_large(server.bucket.url, name, size_bytes=size_bytes, limit_bytes=limit_bytes)
+        return await _body(answer, name, size_bytes)
+
+    return await server.run(Call(f"read {name}", "s3:GetObject", limit_bytes), try_it)
+
+
+async def read_range(server: Server, name: ObjectName, *, offset: int, length: int) -> bytes:
+    """A range, all of it; the answer must be about exactly these bytes."""
+    wanted = f"bytes {offset}-{offset + length - 1}/"
+
+    async def try_it() -> bytes:
+        try:
+            answer = await server.client.get_object(
+                Bucket=server.bucket.name,
+                Key=server.bucket.prefix + name,
+                Range=f"bytes={offset}-{offset + length - 1}",
+            )
+        except ClientError as error:
+            if code_of(error) == "NoSuchKey":
+                raise missing(server.bucket.url, name) from error
+            if code_of(error) in ("InvalidRange", "416"):
+                raise too_short(server.bucket.url, name, end=offset + length) from error
+            raise
+        if not answer.get("ContentRange", "").startswith(wanted):
+            answer["Body"].close()
+            raise too_short(server.bucket.url, name, end=offset + length)
+        return await _body(answer, name, length)
+
+    return await server.run(Call(f"read {name}", "s3:GetObject", length), try_it)
+
+
+async def size(server: Server, name: ObjectName) -> int | None:
+    """Bytes of an object. ``HEAD`` cannot tell a missing key from a missing bucket: ask."""
+
+    async def try_it() -> int | None:
+        try:
+            answer = await server.client.head_object(
+                Bucket=server.bucket.name, Key=server.bucket.prefix + name
+            )
+        except ClientError as error:
+            if code_of(error) in _GONE:
+                return None
+            raise
+        return answer["ContentLength"]
+
+    found = await server.run(Call(f"look at {name}", "s3:GetObject"), try_it)
+    if found is None:
+        await server.run(
+            Call("look at the bucket", "s3:ListBucket"),
+            lambda: server.client.list_objects_v2(
+                Bucket=server.bucket.name, Prefix=server.bucket.prefix + name, MaxKeys=1
+            ),
+        )
+    return found
+
+
+async def delete(server: Server, key: str) -> None:
+    """Remove an object by its full key; none there is success."""
+    await server.run(
+        Call(f"delete {key}", "s3:DeleteObject"),
+        lambda: server.client.delete_object(Bucket=server.bucket.name, Key=key),
+    )
+
+
+async def abort_upload(server: Server, *, key: str, upload_id: str) -> None:
+    """Give up an upload; none there is success."""
+
+    async def try_it() -> None:
+        try:
+            await server.client.abort_multipart_upload(
+                Bucket=server.bucket.name, Key=key, UploadId=upload_id
+            )
+        except ClientError as error:
+            if code_of(error) not in ("NoSuchUpload", "404"):
+                raise
+
+    await server.run(Call(f"give up the upload of {key}", "s3:AbortMultipartUpload"), try_it)
+
+
+async def _body(answer: "GetObjectOutputTypeDef", name: ObjectName, length: int) -> bytes:
+    async with answer["Body"] as body:
+        data = await body.read()
+    if len(data) != length:
+        raise Transient(
+            "vault-corrupted",
+            f"{len(data)} of {length} bytes of {name} came",
+            "the connection was cut; it will be tried again",
+        )
+    return data

@@ -1,0 +1,238 @@
+"""One object on its way to S3 (V3): a single request, or a multipart upload in bounded memory.
+
+Knows how large parts are, how many are under way, and how to be sure that what lies there
+is what was sent. It trusts no answer that it can check.
+"""
+
+import re
+from hashlib import md5
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+import anyio
+from anyio.abc import TaskGroup
+from botocore.exceptions import ClientError
+from msgspec import Struct
+
+from daemon.errors import Failed, Transient
+from daemon.storage.s3_calls import (
+    Server,
+    Sum,
+    check_etag,
+    checksum,
+    is_encrypted_by_key,
+    no_upload,
+)
+from daemon.storage.s3_errors import Call, code_of
+from daemon.storage.s3_objects import abort_upload, put, read_range
+from daemon.storage.vault import ObjectName
+from daemon.storage.vault_errors import lost_upload
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3.type_defs import CompletedPartTypeDef, HeadObjectOutputTypeDef
+
+MOST_PARTS = 10_000
+SMALLEST_PART_BYTES = 8 << 20
+LARGEST_IN_MEMORY = 16 << 20
+IN_FLIGHT_BYTES = 32 << 20
+_PARTS_OF_A_SIZE = 1_000
+_MULTIPART_ETAG = re.compile(r"[0-9a-f]{32}-[0-9]+")
+
+
+def part_bytes(number: int, *, largest: int = LARGEST_IN_MEMORY) -> int:
+    """The size of the part with this number, from 1.
+
+    8 MiB, doubled after every 1,000 parts: 10,000 parts would hold 7.8 TiB, and none is larger
+    than 4 GiB. Parts above `largest` need a spool that is not there yet; without it 148 GiB
+    are the most that one object can have.
+    """
+    return min(SMALLEST_PART_BYTES << ((number - 1) // _PARTS_OF_A_SIZE), largest)
+
+
+class Part(Struct, frozen=True):
+    """A part that has arrived."""
+
+    etag: str
+    sum: Sum
+    size_bytes: int
+
+
+class S3Writer:
+    """An `ObjectWriter` for S3: parts are sent by tasks while the next one fills.
+
+    Memory: the filling part and those under way are together at most 32 MiB.
+    """
+
+    def __init__(self, server: Server, name: ObjectName) -> None:
+        self.committed = False
+        self._server = server
+        self._name = name
+        self._key = server.bucket.prefix + name
+        self._filling = BytesIO()
+        self._number = 1
+        self._upload_id = ""
+        self._sent_bytes = 0
+        self._under_way_bytes = 0
+        self._landed = anyio.Event()
+        self._parts: dict[int, Part] = {}
+        self._failure: Failed | None = None
+
+    def begin(self, tasks: TaskGroup) -> None:
+        """Called once, before the first `write`: parts are sent by these tasks."""
+        self._tasks = tasks
+
+    async def write(self, data: bytes) -> None:
+        """See `ObjectWriter.write`."""
+        view = memoryview(data)
+        while view:
+            room = part_bytes(self._number) - self._filling.tell()
+            self._filling.write(view[:room])
+            view = view[room:]
+            if self._filling.tell() == part_bytes(self._number):
+                await self._dispatch()
+
+    async def commit(self) -> None:
+        """See `ObjectWriter.commit`."""
+        if not self._upload_id:
+            await put(self._server, self._name, self._filling.getvalue())
+        else:
+            if self._filling.tell():
+                await self._dispatch()
+            await self._wait_below(0)
+            await self._complete()
+        self.committed = True
+
+    async def abort(self) -> None:
+        """Remove what has been sent; one upload that cannot be aborted is left to `clear`."""
+        if self._upload_id:
+            await abort_upload(self._server, key=self._key, upload_id=self._upload_id)
+
+    async def _dispatch(self) -> None:
+        """Send the filled part by a task, and wait until there is room for the next one."""
+        if self._number > MOST_PARTS:
+            raise no_upload(self._server.bucket.url, name=self._name)
+        if not self._upload_id:
+            self._upload_id = await self._begin()
+        body, self._filling = self._filling, BytesIO()
+        size_bytes = body.tell()
+        self._under_way_bytes += size_bytes
+        self._sent_bytes += size_bytes
+        self._tasks.start_soon(self._send, self._number, body)
+        self._number += 1
+        await self._wait_below(IN_FLIGHT_BYTES - part_bytes(self._number))
+
+    async def _wait_below(self, limit_bytes: int) -> None:
+        while self._under_way_bytes > limit_bytes and not self._failure:
+            await self._landed.wait()
+        if self._failure:
+            raise self._failure
+
+    async def _begin(self) -> str:
+        answer = await self._server.run(
+            Call(f"begin {self._name}", "s3:PutObject"),
+            lambda: self._server.client.create_multipart_upload(
+                Bucket=self._server.bucket.name, Key=self._key
+            ),
+        )
+        return answer["UploadId"]
+
+    async def _send(self, number: int, body: BytesIO) -> None:
+        """One part; its failure is kept for the next `write` or `commit`."""
+        try:
+            self._parts[number] = await self._sent(number, body)
+        except Failed as error:
+            self._failure = error
+        self._under_way_bytes -= body.getbuffer().nbytes
+        self._landed.set()
+        self._landed = anyio.Event()
+
+    async def _sent(self, number: int, body: BytesIO) -> Part:
+        sent = await self._server.offload(checksum, body.getbuffer())
+        call = Call(f"write {self._name}", "s3:PutObject", body.getbuffer().nbytes)
+
+        async def upload() -> Part:
+            body.seek(0)
+            answer = await self._server.client.upload_part(
+                Bucket=self._server.bucket.name,
+                Key=self._key,
+                UploadId=self._upload_id,
+                PartNumber=number,
+                ContentMD5=sent.base64,
+                Body=body,
+            )
+            if not is_encrypted_by_key(answer):
+                check_etag(answer["ETag"], sent, what=f"part {number} of {self._name}")
+            return Part(answer["ETag"], sent, call.moved_bytes)
+
+        return await self._server.run(call, upload)
+
+    async def _complete(self) -> None:
+        """Make the object of its parts, and look that it is there and whole.
+
+        A repeated completion may find no upload because the first one had succeeded: then the
+        object itself is asked.
+        """
+        tries = 0
+        parts: list[CompletedPartTypeDef] = [
+            {"PartNumber": number, "ETag": self._parts[number].etag}
+            for number in range(1, self._number)
+        ]
+
+        async def complete() -> bool:
+            nonlocal tries
+            tries += 1
+            try:
+                await self._server.client.complete_multipart_upload(
+                    Bucket=self._server.bucket.name,
+                    Key=self._key,
+                    UploadId=self._upload_id,
+                    MultipartUpload={"Parts": parts},
+                )
+            except ClientError as error:
+                if code_of(error) != "NoSuchUpload":
+                    raise
+                if tries == 1:
+                    raise lost_upload(f"the upload of {self._name} is gone") from error
+                return False
+            return True
+
+        answered = await self._server.run(Call(f"complete {self._name}", "s3:PutObject"), complete)
+        await self._check_whole(trusting=answered)
+
+    async def _check_whole(self, *, trusting: bool) -> None:
+        """The size always; the bytes themselves where neither ETag nor answer vouches for them."""
+        found = await self._server.run(
+            Call(f"look at {self._name}", "s3:GetObject"),
+            lambda: self._server.client.head_object(Bucket=self._server.bucket.name, Key=self._key),
+        )
+        if found["ContentLength"] != self._sent_bytes:
+            raise self._unlike(f"{found['ContentLength']} bytes, not {self._sent_bytes}")
+        if self._etag_is_ours(found):
+            return
+        foreign = not _MULTIPART_ETAG.fullmatch(found["ETag"].strip('"'))
+        if trusting and (foreign or is_encrypted_by_key(found)):
+            return  # this server's ETag says nothing, and every part's own was compared
+        await self._read_back()
+
+    def _etag_is_ours(self, found: "HeadObjectOutputTypeDef") -> bool:
+        """S3's formula: the MD5 of the parts' MD5s, a hyphen, the number of parts."""
+        sums = [bytes.fromhex(self._parts[number].sum.hex) for number in sorted(self._parts)]
+        whole = md5(b"".join(sums), usedforsecurity=False).hexdigest()
+        return found["ETag"].strip('"') == f"{whole}-{len(sums)}"
+
+    async def _read_back(self) -> None:
+        """Compare the object with the parts' checksums, part by part."""
+        offset = 0
+        for number in sorted(self._parts):
+            part = self._parts[number]
+            data = await read_range(self._server, self._name, offset=offset, length=part.size_bytes)
+            if await self._server.offload(checksum, data) != part.sum:
+                raise self._unlike(f"other bytes in part {number}")
+            offset += part.size_bytes
+
+    def _unlike(self, how: str) -> Transient:
+        return Transient(
+            "vault-corrupted",
+            f"{self._name} in {self._server.bucket.url} has {how} as were sent",
+            "the server put it together wrongly; it will be sent again",
+        )

@@ -1,0 +1,204 @@
+"""The target of a restore: held still, made our replica, promoted, and let go again.
+
+Every step may be repeated, and each asks first whether the server is still the same process:
+a restart loses what was set by `CONFIG SET`. Old values come from outside (they are in the
+log before anything is changed), so that another incarnation of the daemon can undo it all.
+"""
+
+import hashlib
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import anyio
+from msgspec import Struct
+
+from daemon.errors import Failed, Transient
+from daemon.valkey.connection import Login, Node, Timeouts, open_node
+from daemon.valkey.info import fields, number, pairs
+from daemon.valkey.listener import Listener
+from daemon.valkey.target_facts import Entry
+
+NO_WRITES = "2147483647"
+"""More replicas than there can be: every write is refused, reads and snapshots go on."""
+HELD = ("min-replicas-to-write", "min-replicas-max-lag", "replica-read-only", "repl-diskless-load")
+SECRET = "masterauth"  # noqa: S105 - the setting's name
+POLL_SECONDS = 0.05
+
+
+class Hold(Struct, frozen=True):
+    """What a restore changes on its target, and what was there before (R4); no secret in it.
+
+    `changes` has the digest of a one-time ``masterauth`` in place of the password itself.
+    """
+
+    run_id: str
+    old_settings: dict[str, str]
+    changes: dict[str, str]
+    listener: str
+    replication_id: str
+
+
+class Undone(Struct, frozen=True):
+    """How an undoing ended: whether our data is what the target serves, and what is left."""
+
+    loaded: bool
+    notes: tuple[str, ...] = ()
+
+
+class Target:
+    """One server that a restore writes to."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+
+    async def info(self, section: str) -> dict[str, str]:
+        """One section of INFO; a connection that had gone stale is opened anew, once."""
+        try:
+            return fields(await self.node.text("INFO", section))
+        except Failed as error:
+            if error.code != "cache-unreachable":
+                raise
+        return fields(await self.node.text("INFO", section))
+
+    async def run_id(self) -> str:
+        """The server process' own id; another one after each restart."""
+        return (await self.info("server")).get("run_id", "")
+
+    async def check(self, hold: Hold) -> None:
+        """Raises `Transient("target-restarted")` when the server is not the one that was held."""
+        if await self.run_id() != hold.run_id:
+            raise Transient(
+                "target-restarted",
+                f"{self.node.login.address} was restarted while the restore ran",
+                "what was set on it is gone with the restart; start the restore again",
+            )
+
+    async def hold(
+        self, door: Entry, listener: Listener, *, load_mode: str, replication_id: str
+    ) -> Hold:
+        """What will be changed, computed from what is set now; nothing is changed yet."""
+        now: dict[str, str] = {}
+        for name in HELD:
+            now |= pairs(await self.node.items("CONFIG", "GET", name))
+        wanted = {
+            "repl-diskless-load": load_mode,
+            "replica-read-only": "yes",
+            "min-replicas-max-lag": "10" if now.get(HELD[1]) == "0" else now.get(HELD[1], "10"),
+            "min-replicas-to-write": NO_WRITES,
+        }
+        changes = {name: value for name, value in wanted.items() if now.get(name) != value}
+        old = {name: now.get(name, "") for name in changes}
+        if door.one_time:
+            changes[SECRET] = _digest(door.access.password)
+            old[SECRET] = ""
+        return Hold(
+            run_id=await self.run_id(),
+            old_settings=old,
+            changes=changes,
+            listener=listener.address,
+            replication_id=replication_id,
+        )
+
+    async def freeze(self, hold: Hold) -> None:
+        """Refuse writes from now on, and see that it is so. Reads and snapshots go on."""
+        await self.check(hold)
+        for name, value in hold.changes.items():
+            if name != SECRET:
+                await self.node.call("CONFIG", "SET", name, value)
+        await self.check(hold)
+
+    async def replicate_from(self, hold: Hold, door: Entry) -> None:
+        """Make it our replica. Have somebody serve at the listener first."""
+        await self.check(hold)
+        if door.one_time:
+            await self.node.call("CONFIG", "SET", SECRET, door.access.password)
+        host, _, port = hold.listener.rpartition(":")
+        await self.node.call("REPLICAOF", host.strip("[]"), port)
+
+    async def wait_loaded(self, hold: Hold, within_seconds: float) -> None:
+        """Wait until it says itself that it has our data and follows us."""
+        with anyio.move_on_after(within_seconds):
+            while True:
+                info = await self.info("replication")
+                if info.get("master_link_status") == "up" and _ours(info, hold):
+                    return await self.check(hold)
+                await anyio.sleep(POLL_SECONDS)
+        raise Transient(
+            "target-stalled",
+            f"{self.node.login.address} acknowledged the data, but is not in step after "
+            f"{within_seconds:g} s",
+            "its log says why",
+        )
+
+    async def promote(self, hold: Hold) -> None:
+        """Make it a primary again, with our data."""
+        await self.check(hold)
+        await self.node.call("REPLICAOF", "NO", "ONE")
+
+    async def thaw(self, hold: Hold) -> tuple[str, ...]:
+        """Put the old settings back where they still have our value; writes are last.
+
+        Gives a note for each that somebody else has changed. A server that was restarted has
+        what its file says, and needs nothing. May be repeated.
+        """
+        notes: list[str] = []
+        for name in sorted(hold.changes, key=lambda name: name == "min-replicas-to-write"):
+            now = pairs(await self.node.items("CONFIG", "GET", name)).get(name, "")
+            ours, old = hold.changes[name], hold.old_settings.get(name, "")
+            if ours == (_digest(now) if name == SECRET else now):
+                await self.node.call("CONFIG", "SET", name, old)
+            elif now != old:
+                notes.append(f"{name} was changed by somebody else meanwhile and is left as it is")
+        return tuple(notes)
+
+    async def undo(self, hold: Hold) -> Undone:
+        """Undo an interrupted restore (R7): nothing of ours stays set, no data is touched.
+
+        Ends replication only where the target still names our listener. May be repeated.
+        """
+        info = await self.info("replication")
+        host, _, port = hold.listener.rpartition(":")
+        named = (info.get("master_host"), info.get("master_port"))
+        if info.get("role") == "slave" and named == (host.strip("[]"), port):
+            # While it loads it refuses this (`cache-loading`): then it is to be asked again.
+            await self.node.call("REPLICAOF", "NO", "ONE")
+            info = await self.info("replication")
+        notes = list(await self.thaw(hold))
+        if await self.run_id() != hold.run_id:
+            notes.append("the target was restarted meanwhile: it serves what its own files held")
+        if info.get("role") == "slave":
+            notes.append(
+                f"the target is a replica of {info.get('master_host')}:{info.get('master_port')} "
+                "now, which is not our doing"
+            )
+        return Undone(_ours(info, hold), tuple(notes))
+
+    async def offset(self) -> int:
+        """Its replication offset, for telling how much was written between two moments."""
+        return number(await self.info("replication"), "master_repl_offset")
+
+
+@asynccontextmanager
+async def open_target(login: Login, timeouts: Timeouts) -> AsyncGenerator[Target, None]:
+    """A target to work on; a connection that broke is opened anew at the next step."""
+    async with open_node(login, timeouts) as node:
+        yield Target(node)
+
+
+async def reachable(target: Target) -> bool:
+    """Whether it answers at all; one that is loading does."""
+    try:
+        await target.run_id()
+    except Failed:
+        return False
+    return True
+
+
+def _ours(info: dict[str, str], hold: Hold) -> bool:
+    """Whether the target's history is the one that we began: it holds our data."""
+    return hold.replication_id in {info.get("master_replid"), info.get("master_replid2")}
+
+
+def _digest(password: str) -> str:
+    """Recognizes a one-time password without keeping it; it is long and random enough for that."""
+    return "sha256:" + hashlib.sha256(password.encode()).hexdigest() if password else ""

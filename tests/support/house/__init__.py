@@ -1,0 +1,1 @@
+"""The house rules, as functions that read code and name what breaks them."""

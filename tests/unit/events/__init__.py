@@ -1,0 +1,1 @@
+"""Tests of what happened: codec, chain, the log's file."""
