@@ -1,14 +1,7 @@
 """Proving a log: a verdict on records, and an export that a stranger can prove by himself.
 
-A line of the export is JSON. Its `envelope` and `data` are the stored texts, `previous_hash`
-and `hash` hexadecimal; with SHA-256 alone anybody can check
-
-    hash = SHA-256(previous_hash || length of envelope || envelope || data)
-
-over the UTF-8 bytes of the texts and the raw bytes of the hash (the length is an unsigned
-64-bit big-endian number), and that each line's `previous_hash` is the `hash` of the line
-before. The other fields repeat the same for readers, and are checked as well. What no chain
-shows is a missing end: compare the verdict's head with one kept elsewhere, as each manifest does.
+It knows records and lines, not where they lie. What no chain shows is a missing end: compare
+the verdict's head with one that is kept elsewhere, as each manifest does.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable
@@ -31,7 +24,18 @@ class Verdict(Struct, frozen=True):
 
 
 class Line(Struct, frozen=True, forbid_unknown_fields=True):
-    """One line of the export; `event` is the stored event itself, for `jq` and for eyes."""
+    """One line of the export.
+
+    `envelope` and `data` are the stored texts, `previous_hash` and `hash` hexadecimal. With
+    SHA-256 alone anybody can check
+
+        hash = SHA-256(previous_hash || length of envelope || envelope || data)
+
+    over the UTF-8 bytes of the texts and the raw bytes of the hash, where the length is an
+    unsigned 64-bit big-endian number of bytes, and that `previous_hash` is the `hash` of the
+    line before (64 zeros in the first). The other fields repeat the same for people and for
+    `jq`, `event` being the stored event itself; `verify_export` checks them as well.
+    """
 
     position: Position
     stream: Stream

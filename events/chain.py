@@ -48,14 +48,16 @@ def envelope_bytes(envelope: Envelope) -> bytes:
     return _encoder.encode(envelope)
 
 
-def link(previous: bytes, envelope: bytes, data: bytes) -> bytes:
+def link(*, previous: bytes, envelope: bytes, data: bytes) -> bytes:
     """The hash of a record that follows `previous`; the formula is in the module's docstring."""
     return sha256(b"".join((previous, len(envelope).to_bytes(8), envelope, data))).digest()
 
 
 def sealed(previous: Head, envelope: Envelope, data: bytes) -> Record:
     """A new record at the end of the chain."""
-    return Record(envelope, data, link(previous.hash, envelope_bytes(envelope), data))
+    stored = envelope_bytes(envelope)
+    digest = link(previous=previous.hash, envelope=stored, data=data)
+    return Record(envelope, data, digest)
 
 
 def follow(previous: Head, record: Record) -> Head:
@@ -76,7 +78,8 @@ def follow_stored(previous: Head, stored: Stored) -> Record:
     expected = previous.position + 1
     if stored.position != expected:
         raise broken(expected, f"is missing (the next one found is {stored.position})")
-    if stored.hash != link(previous.hash, stored.envelope, stored.data):
+    digest = link(previous=previous.hash, envelope=stored.envelope, data=stored.data)
+    if stored.hash != digest:
         raise broken(expected, "does not follow from the one before it: its hash differs")
     return opened(stored)
 

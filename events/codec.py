@@ -72,7 +72,7 @@ class Codec(Generic[T]):
         plain = _plain(data, where)
         tag = plain["type"]
         if tag in self._tags:
-            raise _misfit(tag, where, cause) from cause
+            raise _misfit(tag, cause, where=where) from cause
         while tag not in self._tags:
             step = self._upcasts.get(tag)
             if step is None:
@@ -85,7 +85,7 @@ class Codec(Generic[T]):
         try:
             return self._decoder.decode(self._encoder.encode(plain))
         except ValueError as error:
-            raise _misfit(tag, where, error) from error
+            raise _misfit(tag, error, where=where) from error
 
     def _check(self, old: str) -> None:
         """Every way up ends at a type of today, and no type of today is on the way."""
@@ -124,7 +124,7 @@ def _plain(data: bytes, where: str) -> Plain:
     return plain
 
 
-def _misfit(tag: str, where: str, error: ValueError) -> UnknownEvent:
+def _misfit(tag: str, error: ValueError, *, where: str) -> UnknownEvent:
     return UnknownEvent(
         f"the event{where} does not have the shape of {tag}: {error}",
         "this log was written by another Valkeep; install the version that wrote it",

@@ -47,7 +47,7 @@ def writing(path: Path, *, pid: int) -> Iterator[None]:
     except OSError as error:
         raise unreadable(path, error) from error
     try:
-        if not _locked(lock, fcntl.LOCK_EX):
+        if not _locked(lock, kind=fcntl.LOCK_EX):
             raise _in_use(path, lock)
         os.ftruncate(lock, 0)
         os.pwrite(lock, f"{pid}\n".encode(), 0)
@@ -71,14 +71,14 @@ def reading(path: Path) -> Iterator[None]:
     except OSError as error:
         raise unreadable(path, error) from error
     try:
-        if not _locked(lock, fcntl.LOCK_SH):
+        if not _locked(lock, kind=fcntl.LOCK_SH):
             raise _in_use(path, lock)
         yield
     finally:
         os.close(lock)
 
 
-def _locked(lock: int, kind: int) -> bool:
+def _locked(lock: int, *, kind: int) -> bool:
     try:
         fcntl.flock(lock, kind | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -88,7 +88,7 @@ def _locked(lock: int, kind: int) -> bool:
 
 def _in_use(path: Path, lock: int) -> LogInUse:
     """Say who has it; the pid in the file is a writer's, so a reader's lock is told apart."""
-    if _locked(lock, fcntl.LOCK_SH):
+    if _locked(lock, kind=fcntl.LOCK_SH):
         return LogInUse(
             f"the log {path} is being read by `valkeep audit --file`",
             "wait until that command has ended, or end it",

@@ -46,7 +46,7 @@ class InMemoryLog:
 
     def read(self, after: Position = START) -> AsyncGenerator[Record, None]:
         """See `EventLog.read`."""
-        return self._read(after, self._head.position)
+        return self._read(after=after, last=self._head.position)
 
     def subscribe(self, after: Position = START) -> AsyncGenerator[Record, None]:
         """See `EventLog.subscribe`."""
@@ -56,7 +56,7 @@ class InMemoryLog:
         """See `EventLog.head`."""
         return self._head
 
-    async def _read(self, after: Position, last: Position) -> AsyncGenerator[Record, None]:
+    async def _read(self, *, after: Position, last: Position) -> AsyncGenerator[Record, None]:
         await checkpoint()
         if after >= last:
             return

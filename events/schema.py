@@ -51,9 +51,7 @@ CREATE TABLE stream (stream TEXT PRIMARY KEY, position INTEGER NOT NULL) STRICT,
 PRAGMA application_id = {APPLICATION};
 PRAGMA user_version = {VERSION};
 COMMIT;
-PRAGMA wal_checkpoint(TRUNCATE);
 """  # noqa: S608 - the only things put in are our own two numbers
-"""The checkpoint puts the tables into the main file: a damaged WAL then cannot take them away."""
 
 KIND = """
 SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema)

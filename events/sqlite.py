@@ -60,14 +60,14 @@ class StoppedLog:
 
     def read(self, after: Position = START) -> AsyncGenerator[Record, None]:
         """See `EventLog.read`."""
-        return self._read(after, self._head.position)
+        return self._read(after=after, last=self._head.position)
 
-    async def _read(self, after: Position, last: Position) -> AsyncGenerator[Record, None]:
+    async def _read(self, *, after: Position, last: Position) -> AsyncGenerator[Record, None]:
         if after >= last:
             return
         tip = await self._tip(after)
         while tip.position < last:
-            for row in await self._page(tip.position, last, PAGE):
+            for row in await self._page(PAGE, after=tip.position, last=last):
                 record = self._checked(tip, row)
                 tip = Head(record.position, record.hash)
                 yield record
@@ -76,17 +76,17 @@ class StoppedLog:
         """Where to begin; the record there is taken at its word, the next one proves it."""
         if after == START:
             return EMPTY
-        (row,) = await self._page(Position(after - 1), after, 1)
+        (row,) = await self._page(1, after=Position(after - 1), last=after)
         return Head(after, _stored(row).hash)
 
-    async def _page(self, after: Position, last: Position, limit: int) -> list[Row]:
+    async def _page(self, limit: int, *, after: Position, last: Position) -> list[Row]:
         """At least one row; where SQLite finds a broken page, those before it."""
         try:
             async with self._lock:
                 rows = await self._rows(schema.PAGE, (after, last, limit))
         except sqlite3.DatabaseError as error:
             if limit > 1:
-                return await self._page(after, last, limit // 2)
+                return await self._page(limit // 2, after=after, last=last)
             raise schema.not_readable(self._path, error, after) from error
         if not rows:
             raise broken(Position(after + 1), "is missing")
@@ -155,7 +155,7 @@ class SqliteLog(StoppedLog):
                 await self._recover()
             admitted = await self._stored(commits)
         except sqlite3.Error as error:
-            raise await self._given_up(error) from error
+            raise self._given_up(error) from error
         return admitted.answers
 
     async def _stored(self, commits: Sequence[Commit]) -> Admitted:
@@ -202,9 +202,8 @@ class SqliteLog(StoppedLog):
             known[commit_id] = (*known.get(commit_id, ()), record)
         return known
 
-    async def _given_up(self, error: sqlite3.Error) -> LogUnwritable:
-        """Undo the transaction, and say what its failure means for the next one."""
-        await self._roll_back()
+    def _given_up(self, error: sqlite3.Error) -> LogUnwritable:
+        """What the failure of an append means for the next one, which undoes its transaction."""
         trouble = schema.unwritable(self._path, error)
         if isinstance(trouble, LogFailed):
             self._failure = trouble
@@ -212,14 +211,11 @@ class SqliteLog(StoppedLog):
 
     async def _recover(self) -> None:
         """Ask the database where it stands, after an append of which nobody saw the end."""
-        await self._roll_back()
+        with suppress(sqlite3.OperationalError):  # after some errors SQLite has done it itself
+            await self._db.execute("ROLLBACK")
         await self.load()
         self._certain = True
         self._bell.ring()
-
-    async def _roll_back(self) -> None:
-        with suppress(sqlite3.OperationalError):  # after many errors SQLite has done it itself
-            await self._db.execute("ROLLBACK")
 
 
 @asynccontextmanager
@@ -250,29 +246,26 @@ async def open_stopped(path: Path) -> AsyncGenerator[StoppedLog, None]:
     (`TMPDIR` says where), which needs as much room as the log.
     """
     with reading(path), TemporaryDirectory(prefix="valkeep-audit-") as folder:
-        uri = _untouched(path, Path(folder))
-        async with _connected(uri, path) as db:
+        async with _connected(_untouched(path, copies=Path(folder)), path) as db:
+            log = StoppedLog(db, path)
             with schema.opening(path):
-                if await _is_new(db, path):
-                    raise LogUnreadable(f"the log {path} is empty", "correct the path")
-                log = StoppedLog(db, path)
+                await _refuse_empty(db, path)
                 await log.load()
             yield log
 
 
-def _untouched(path: Path, folder: Path) -> str:
+def _untouched(path: Path, *, copies: Path) -> str:
     """What to open so that the log at `path` stays as it is."""
     wal = path.with_name(f"{path.name}-wal")
     try:
         path.open("rb").close()
         if not wal.exists() or wal.stat().st_size == 0:
             return _uri(path, "mode=ro&immutable=1")
-        copy = folder / "log"
-        shutil.copyfile(path, copy)
-        shutil.copyfile(wal, folder / "log-wal")
+        shutil.copyfile(path, copies / "log")
+        shutil.copyfile(wal, copies / "log-wal")
     except OSError as error:
         raise unreadable(path, error) from error
-    return _uri(copy, "mode=rw")
+    return _uri(copies / "log", "mode=rw")
 
 
 def _uri(path: Path, query: str) -> str:
@@ -310,6 +303,11 @@ async def _prepare(db: aiosqlite.Connection, path: Path) -> None:
         await db.executescript(schema.CREATE)
     await db.execute("BEGIN IMMEDIATE")
     await db.execute("COMMIT")
+
+
+async def _refuse_empty(db: aiosqlite.Connection, path: Path) -> None:
+    if await _is_new(db, path):
+        raise LogUnreadable(f"the log {path} is empty", "correct the path")
 
 
 async def _is_new(db: aiosqlite.Connection, path: Path) -> bool:

@@ -17,7 +17,7 @@ def clients(target: TargetFacts, mode: LoadMode) -> tuple[str, ...]:
 def by_hand(target: TargetFacts, mode: LoadMode) -> tuple[str, ...]:
     """What to type on the target if our host dies in the middle, in this order."""
     lines = ["REPLICAOF NO ONE"]
-    settings = target.server.settings
+    settings = target.server.settings | {"repl-diskless-load": target.load_mode}
     lines += [f"CONFIG SET {name} {settings[name]}" for name in _changed(target, mode)]
     if target.one_time_password:
         lines.append('CONFIG SET masterauth ""')

@@ -4,7 +4,6 @@ Knows admission (how much runs at once) and rest (how long to leave alone what j
 Which work there is comes from the state, how it is done from the actors.
 """
 
-from datetime import datetime
 from typing import Protocol, TypeVar, assert_never
 from urllib.parse import urlsplit
 
@@ -159,7 +158,7 @@ class Worker:
         waits = [RECHECK_SECONDS]
         instant = next_instant(state, now)
         if instant is not None:
-            waits.append(_seconds(now, instant))
+            waits.append((instant - now).total_seconds())
         waits += [
             self._rests[work].until - elapsed
             for work in wanted
@@ -213,10 +212,6 @@ def _bug(error: Exception) -> Failure:
         f"Valkeep itself failed: {type(error).__name__}.",
         "Please report this with the daemon's log, which has the traceback.",
     ).as_failure()
-
-
-def _seconds(now: datetime, instant: datetime) -> float:
-    return (instant - now).total_seconds()
 
 
 def _id(work: Work) -> str:

@@ -53,8 +53,21 @@ async def command(asked: Asked) -> Accepted:
         told = record.probe
         outcome = await _executed(asked, record)
     else:
+        _names_a_cache(asked, request)
         outcome = await _executed(asked, request)
     return accepted(outcome, told)
+
+
+def _names_a_cache(asked: Asked, request: _Told) -> None:
+    """Refuse a name that no cache has with the nearest one; all else is decided elsewhere."""
+    state = asked.outside.ledger.state
+    if asked.key is not None and (asked.peer.uid, asked.key) in state.keys:
+        return
+    match request:
+        case RequestBackup(cache=name) | RequestRestore(to=name) | RemoveCache(name=name):
+            cache_named(state, name)
+        case _:
+            return
 
 
 def role_for(request: Request) -> Role:

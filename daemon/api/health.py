@@ -108,7 +108,7 @@ def _of_restore(moment: Moment, restore: Restore) -> Iterator[Problem]:
     if failure is None:
         return
     what = f"Restore {restore.restore_id} into {restore.target}"
-    show = f"`valkeep restore --show {restore.restore_id}`"
+    show = f"`valkeep events --cache {restore.target}`"
     if restore.phase in ACTIVE:
         yield Problem(
             "restore-undoing",

@@ -6,9 +6,8 @@ from msgspec import Struct, structs
 from daemon.actors import restore
 from daemon.actors.backup import BackupActor, Surroundings
 from daemon.actors.packing import PipelinePacker
-from daemon.actors.planning import Listening, Planning
 from daemon.actors.removal import RemovalActor
-from daemon.actors.undo import UndoActor
+from daemon.actors.restore import Listening, Planning, RestoreActor, UndoActor
 from daemon.actors.worker import Actors, Limits
 from daemon.api import Outside, Roles
 from daemon.app.real import RandomIds, SystemClock, Threads, password
@@ -85,7 +84,7 @@ class Daemon:
         return Actors(
             backup=BackupActor(basics.ledger, surroundings),
             removal=RemovalActor(basics.ledger, self.shelf),
-            restore=restore.RestoreActor(basics.ledger, restoring),
+            restore=RestoreActor(basics.ledger, restoring),
             undo=UndoActor(basics.ledger, password, self._timeouts),
         )
 

@@ -99,7 +99,7 @@ def _play(stage: Stage, stack: ExitStack) -> int:
         raise DemoFailed(f"the restored data has digest {after}, the lost data had {before}")
     _say(f"The restored data is the lost data: DEBUG DIGEST {after} before and after.")
     if stage.keep:
-        _farewell(stage, server, daemon)
+        _farewell(stage, server=server, daemon=daemon)
     return 0
 
 
@@ -248,7 +248,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _farewell(
-    stage: Stage, server: subprocess.Popen[bytes], daemon: subprocess.Popen[bytes]
+    stage: Stage, *, server: subprocess.Popen[bytes], daemon: subprocess.Popen[bytes]
 ) -> None:
     _say("Both are left running for you to play with")
     click.echo(f"  export VALKEEP_SOCKET={stage.socket}")

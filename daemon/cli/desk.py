@@ -3,8 +3,6 @@
 Where the answer goes (text or JSON, colours, width) is known here and nowhere else.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -20,6 +18,10 @@ SYSTEM_SOCKET = "/run/valkeep/valkeep.sock"
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., None])
+
+
+class Interrupted(Exception):
+    """Ctrl-C while waiting for work that goes on without us; says how to follow it."""
 
 
 class Desk:
@@ -48,7 +50,7 @@ class Desk:
         return sys.stdout.isatty() and not self.environment.get("NO_COLOR")
 
     @property
-    def client(self) -> Client:
+    def client(self) -> "Client":
         """The daemon, as far as it answers."""
         from daemon.client import Client  # noqa: PLC0415 - `config` and `--help` need none
 

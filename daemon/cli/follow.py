@@ -5,8 +5,7 @@ nothing here sleeps, and all times are the daemon's.
 """
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -14,7 +13,7 @@ import click
 from msgspec import Struct
 
 from daemon.answers import BackupDetail, ProgressView, RestoreDetail
-from daemon.cli.desk import Desk
+from daemon.cli.desk import Desk, Interrupted
 from daemon.cli.words import duration, size
 from daemon.client import path_of
 from daemon.errors import Failed
@@ -23,11 +22,7 @@ BAR_STEP_SECONDS = 0.5
 LINE_STEP_SECONDS = 5.0
 BAR_WIDTH = 20
 
-T = TypeVar("T", BackupDetail, RestoreDetail)
-
-
-class Interrupted(Exception):  # noqa: N818 - the person did it, nothing failed
-    """Ctrl-C while waiting: the work goes on without us."""
+T = TypeVar("T")
 
 
 class Standing(Struct, frozen=True):
@@ -39,15 +34,123 @@ class Standing(Struct, frozen=True):
     now: datetime
 
 
-def backup(
-    desk: Desk, backup_id: str, timeout_seconds: float | None
-) -> tuple[BackupDetail, bytes]:
+def backup(desk: Desk, backup_id: str, timeout_seconds: float | None) -> tuple[BackupDetail, bytes]:
     """Wait for a backup's end."""
-    return _until_ended(desk, _Question(BackupDetail, "backups", backup_id), timeout_seconds)
+
+    def asked(wait: float) -> tuple[BackupDetail, bytes]:
+        return desk.ask(BackupDetail, path_of("backups", backup_id), wait=wait)
+
+    return _until_ended(asked, _of_backup, timeout_seconds)
 
 
 def restore(
     desk: Desk, restore_id: str, timeout_seconds: float | None
 ) -> tuple[RestoreDetail, bytes]:
     """Wait for a restore's end, its undoing included."""
-    return _until_ended(desk, _Question(RestoreDetail, "restores", restore_id), timeout_seconds)
+
+    def asked(wait: float) -> tuple[RestoreDetail, bytes]:
+        return desk.ask(RestoreDetail, path_of("restores", restore_id), wait=wait)
+
+    return _until_ended(asked, _of_restore, timeout_seconds)
+
+
+def _of_backup(detail: BackupDetail) -> Standing:
+    view = detail.backup
+    label = view.phase if view.waits_for is None else f"waiting: {view.waits_for}"
+    return Standing(view.phase not in ("waiting", "running"), label, view.progress, detail.now)
+
+
+def _of_restore(detail: RestoreDetail) -> Standing:
+    view = detail.restore
+    progress, label = view.progress, str(view.phase)
+    if view.safety is not None and view.safety.phase == "running":
+        progress, label = view.safety.progress, "safety backup"
+    return Standing(view.phase in ("completed", "failed"), label, progress, detail.now)
+
+
+def _until_ended(
+    asked: Callable[[float], tuple[T, bytes]],
+    standing_of: Callable[[T], Standing],
+    timeout_seconds: float | None,
+) -> tuple[T, bytes]:
+    sign = _Bar() if sys.stderr.isatty() else _Plain()
+    try:
+        found, raw = asked(0)
+        standing = standing_of(found)
+        first = standing.now
+        while not standing.ended:
+            sign.show(standing)
+            step = sign.step
+            if timeout_seconds is not None:
+                left = timedelta(seconds=timeout_seconds) - (standing.now - first)
+                if left <= timedelta(0):
+                    raise _too_long(timeout_seconds)
+                step = min(step, max(0.05, left.total_seconds()))
+            found, raw = asked(step)
+            standing = standing_of(found)
+    except KeyboardInterrupt:
+        raise Interrupted from None
+    finally:
+        sign.clear()
+    return found, raw
+
+
+class _Plain:
+    """One line for each phase, for logs and pipes."""
+
+    step = LINE_STEP_SECONDS
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def show(self, standing: Standing) -> None:
+        phase = standing.progress.phase if standing.progress else standing.label
+        if phase != self._last:
+            self._last = phase
+            click.echo(phase, err=True)
+
+    def clear(self) -> None:
+        """Nothing to take away."""
+
+
+class _Bar(_Plain):
+    """One line that changes in its place."""
+
+    step = BAR_STEP_SECONDS
+
+    def show(self, standing: Standing) -> None:
+        click.echo(f"\r\x1b[K{told(standing)}", err=True, nl=False)
+
+    def clear(self) -> None:
+        """Take the line away; what follows is the result."""
+        click.echo("\r\x1b[K", err=True, nl=False)
+
+
+def told(standing: Standing) -> str:
+    """One line: phase, bar, amount, rate, time left; each as far as it is known."""
+    progress = standing.progress
+    if progress is None:
+        return standing.label
+    words = [progress.phase]
+    rate = progress.moved_bytes / progress.phase_seconds if progress.phase_seconds > 0 else 0.0
+    if progress.total_bytes:
+        part = min(1.0, progress.moved_bytes / progress.total_bytes)
+        full = round(part * BAR_WIDTH)
+        words.append(f"[{'#' * full}{'.' * (BAR_WIDTH - full)}] {part:.0%}")
+        words.append(f"{size(progress.moved_bytes)} of {size(progress.total_bytes)}")
+    elif progress.moved_bytes:
+        words.append(size(progress.moved_bytes))
+    if progress.moved_bytes and rate:
+        words.append(f"{size(rate)}/s")
+    if progress.moved_bytes and progress.total_bytes and rate:
+        left = max(0, progress.total_bytes - progress.moved_bytes) / rate
+        words.append(f"{duration(left)} left")
+    return "  ".join(words)
+
+
+def _too_long(timeout_seconds: float) -> Failed:
+    return Failed(
+        "wait-timeout",
+        f"It has not ended within {timeout_seconds:g} s; it goes on in the daemon.",
+        "`valkeep status` shows how far it is.",
+    )

@@ -58,7 +58,11 @@ class Vault(Protocol):
         ...
 
     async def put_new(self, name: ObjectName, data: bytes) -> bool:
-        """As `put`, but only where there is none; False when there is one already."""
+        """As `put`, but only where there is none; False when there is one already.
+
+        Of several at the same time one gets True. S3 servers that pass over
+        ``If-None-Match`` cannot promise that: there each may, and the last one's bytes stay.
+        """
         ...
 
     async def get(self, name: ObjectName, limit_bytes: int) -> bytes | None:

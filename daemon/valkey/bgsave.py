@@ -6,7 +6,7 @@ refused; the file is never read on a mere likelihood.
 """
 
 import os
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from datetime import datetime
 from pathlib import Path
@@ -189,6 +189,24 @@ async def _prove(node: Node, save: Save, opened: Opened, path: Path) -> None:
     same = opened.identity == save.old_file
     if same or created is None or not save.server_seconds <= created <= now.last_save:
         raise _foreign_file(path)
+    if opened.header is None or not written_by(info, opened.header):
+        # Tried again, because a server that just got its first replica looks like this too.
+        raise Unproven("the file there looks like another server's")
+
+
+def written_by(info: Mapping[str, str], header: Header) -> bool:
+    """Whether this header can be that server's: its version, and its replication id.
+
+    Another server's file under our path may be new as well, if it saves at the same time (two
+    servers with one ``dir``, say). The id tells them apart wherever the server has a backlog,
+    as a primary has once a replica came. [tried]
+    """
+    engine = "valkey" if "valkey_version" in info else "redis"
+    if header.fields.get(f"{engine}-ver") not in {None, info.get(f"{engine}_version")}:
+        return False
+    expected = info.get("master_replid") if info.get("repl_backlog_active") == "1" else None
+    found = header.fields.get("repl-id")
+    return found == expected or (found is None and info.get("role") == "slave")
 
 
 async def _until(
@@ -196,7 +214,8 @@ async def _until(
 ) -> tuple[Saving, str]:
     """Wait until the server's saves are so; the state then, and which run of the server it is.
 
-    `waits` is called once if it is not so already. Lasts as long as a child of the server does. Its life shows in each answer to ``INFO``.
+    `waits` is called once if it is not so already. Lasts as long as a child of the server
+    does, whose life shows in each answer to ``INFO``.
     """
     pause = FIRST_PAUSE_SECONDS
     while True:

@@ -29,7 +29,9 @@ SOCKET_PATH_LIMIT = 107
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
 
-_SEVERAL_WORDS = frozenset({"bind", "client-output-buffer-limit", "rename-command", "save", "user"})
+_SEVERAL_WORDS = frozenset(
+    {"bind", "client-output-buffer-limit", "rename-command", "replicaof", "save", "user"}
+)
 _BANNER = re.compile(r"(?i:server) v=(\d+(?:\.\d+)*)")
 _SOUND_FROM = {(8, 1): 9, (9, 0): 5, (9, 1): 1}
 

@@ -56,7 +56,10 @@ class Seeder:
         """
         lost = ""
         for _ in range(self._patience.tries):
-            replica = await self._listener.replica(self._patience.arrival)
+            try:
+                replica = await self._listener.replica(self._patience.arrival)
+            except Transient as error:
+                raise self._gone(f"{lost}, and it did not come back") if lost else error from None
             try:
                 await self._give(replica, plain_bytes, chunks)
                 await self._loaded(replica)
@@ -67,11 +70,7 @@ class Seeder:
                 if self._replica is None:
                     replica.wire.abort()
             return
-        raise Transient(
-            "restore-connection",
-            f"the target cut the connection {self._patience.tries} times: {lost}",
-            "the target's log says why: memory, disk, or a module it lacks",
-        )
+        raise self._gone(f"{lost}, {self._patience.tries} times")
 
     def close(self) -> None:
         """End the replica's connection, once it has been promoted."""
@@ -131,6 +130,13 @@ class Seeder:
                     return
             if waiting.cancelled_caught:
                 raise self._stalled("gave no sign of life while loading")
+
+    def _gone(self, how: str) -> Transient:
+        return Transient(
+            "restore-connection",
+            f"the connection with the target broke: {how}",
+            "the target's log says why: memory, disk, or a module it lacks",
+        )
 
     def _stalled(self, what: str) -> Transient:
         return Transient(

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from daemon.errors import Failed, Transient
 from daemon.valkey.connection import Login, Node, Timeouts, open_node
-from daemon.valkey.info import fields, number, pairs
+from daemon.valkey.info import fields, pairs
 from daemon.valkey.listener import Listener
 from daemon.valkey.target_facts import Entry
 
@@ -173,25 +173,12 @@ class Target:
             )
         return Undone(_ours(info, hold), tuple(notes))
 
-    async def offset(self) -> int:
-        """Its replication offset, for telling how much was written between two moments."""
-        return number(await self.info("replication"), "master_repl_offset")
-
 
 @asynccontextmanager
 async def open_target(login: Login, timeouts: Timeouts) -> AsyncGenerator[Target, None]:
     """A target to work on; a connection that broke is opened anew at the next step."""
     async with open_node(login, timeouts) as node:
         yield Target(node)
-
-
-async def reachable(target: Target) -> bool:
-    """Whether it answers at all; one that is loading does."""
-    try:
-        await target.run_id()
-    except Failed:
-        return False
-    return True
 
 
 def _ours(info: dict[str, str], hold: Hold) -> bool:

@@ -4,6 +4,7 @@ import os
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -237,7 +238,7 @@ async def test_subscription_goes_on_after_the_head(log: EventLog) -> None:
     await log.append(chain_of(2))
     seen: list[list[int]] = [[], []]
 
-    async def watch(index: int, after: int) -> None:
+    async def watch(*, index: int, after: int) -> None:
         async with aclosing(log.subscribe(Position(after))) as records:
             async for record in records:
                 seen[index].append(record.position)
@@ -246,8 +247,8 @@ async def test_subscription_goes_on_after_the_head(log: EventLog) -> None:
 
     with anyio.fail_after(20):
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(watch, 0, 0)
-            tasks.start_soon(watch, 1, 1)
+            tasks.start_soon(partial(watch, index=0, after=0))
+            tasks.start_soon(partial(watch, index=1, after=1))
             for number in range(2, 40):
                 await log.append(chain_of(1, after=number))
 

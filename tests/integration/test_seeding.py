@@ -312,11 +312,71 @@ async def test_a_cut_connection_begins_again(engine: Engine, dump: Dump, tmp_pat
         assert expected == await data_of(node)
 
 
-async def test_the_trial_reaches_us_and_leaves_no_trace(engine: Engine, tmp_path: Path) -> None:
+@pytest.mark.parametrize("load_mode", ["swapdb", "disabled"])
+async def test_a_target_killed_while_it_receives_keeps_its_file(
+    engine: Engine, dump: Dump, tmp_path: Path, load_mode: str
+) -> None:
+    """A target that dies on the way comes back with what it had saved; we are told it is gone."""
+    data, _ = dump
+
+    async def deadly() -> AsyncGenerator[bytes, None]:
+        sent_bytes = 0
+        async for chunk in pieces(data):
+            sent_bytes += len(chunk)
+            if sent_bytes > len(data) // 2 and node.running():
+                await node.kill()
+            yield chunk
+
+    async with start_node(engine, tmp_path, save="3600 1") as node:
+        old = await other_data(node)
+        client = node.client()
+        await command(client, "SAVE")
+        await client.aclose()
+        quick = Patience(arrival=0.5)
+        async with staged(node, load_mode, patience=quick) as stage:
+            await stage.target.replicate_from(stage.hold, stage.entry)
+            with pytest.raises(Transient, match="did not come back") as caught:
+                await stage.seeder.serve(len(data), source(deadly))
+            await node.start()
+            undone = await stage.target.undo(stage.hold)
+        assert "restore-connection" == caught.value.code
+        assert not undone.loaded
+        assert old == await data_of(node)
+
+
+async def test_the_targets_replicas_follow(engine: Engine, dump: Dump, tmp_path: Path) -> None:
+    """A replica behind the target has the restored data too, without any help."""
+    data, expected = dump
+    async with (
+        start_node(engine, tmp_path / "target") as node,
+        start_node(engine, tmp_path / "behind", replicaof=f"127.0.0.1 {node.port}") as behind,
+    ):
+        client = behind.client()
+
+        async def in_step() -> bool:
+            return bool((await client.info("replication"))["master_link_status"] == "up")
+
+        await until(in_step, "the replica to follow")
+        await other_data(node)
+        async with staged(node, "swapdb") as stage:
+            await restore(stage, data, "swapdb")
+
+        async def followed() -> bool:
+            return await in_step() and expected == await digest(client)
+
+        await until(followed, "the replica to have the restored data")
+        await client.aclose()
+
+
+@pytest.mark.parametrize("way", ["tcp", "unix"])
+async def test_the_trial_reaches_us_and_leaves_no_trace(
+    engine: Engine, tmp_path: Path, way: str
+) -> None:
     """The trial proves the way to the listener; role, data and history stay as they were."""
     async with start_node(engine, tmp_path) as node:
         old = await other_data(node)
-        async with open_node(Login(parse(node.url)), QUICK) as asked:
+        url = node.url if way == "tcp" else node.unix_url
+        async with open_node(Login(parse(url)), QUICK) as asked:
             seen = await route(asked)
             expected = await entry(asked, ONE_TIME)
             facts = await target_facts(asked, TrialFacts("not-tried"))

@@ -126,6 +126,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
     create_unix_server = create_unix_connection = _escape
     subprocess_exec = subprocess_shell = _escape
 
+    def left_over(self) -> list[str]:
+        """The tasks that have not ended, by what they run."""
+        left = sorted(asyncio.all_tasks(self), key=hash)
+        return [getattr(task.get_coro(), "__qualname__", "?") for task in left]
+
     def abandon(self) -> None:
         """Drop every task as a killed process does.
 

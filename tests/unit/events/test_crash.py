@@ -97,7 +97,7 @@ async def test_wal_of_a_killed_process_is_audited_without_a_change(path: Path) -
     assert before == {file.name: file.read_bytes() for file in path.parent.iterdir()}
 
 
-async def with_wal(path: Path, folder: Path) -> list[Record]:
+async def with_wal(path: Path, *, folder: Path) -> list[Record]:
     """Leave in `folder` a log as a power cut would, its records still in the WAL."""
     async with open_log(path, pid=ME) as log:
         await log.append(chain_of(3))
@@ -123,7 +123,7 @@ async def reopened(path: Path, *, wal: bytes) -> list[Record]:
 
 async def test_wal_cut_anywhere_opens_as_a_prefix(path: Path, tmp_path: Path) -> None:
     """A WAL that ends at any byte gives a beginning of the history, and never half a batch."""
-    written = await with_wal(path, tmp_path / "cut")
+    written = await with_wal(path, folder=tmp_path / "cut")
     cut = tmp_path / "cut" / path.name
     wal = cut.with_name(f"{path.name}-wal").read_bytes()
     lengths = []
@@ -139,7 +139,7 @@ async def test_wal_cut_anywhere_opens_as_a_prefix(path: Path, tmp_path: Path) ->
 
 async def test_bit_flipped_in_the_wal_is_never_read_as_truth(path: Path, tmp_path: Path) -> None:
     """A damaged WAL gives a beginning of the history; the head kept elsewhere tells the rest."""
-    written = await with_wal(path, tmp_path / "flip")
+    written = await with_wal(path, folder=tmp_path / "flip")
     flip = tmp_path / "flip" / path.name
     wal = flip.with_name(f"{path.name}-wal").read_bytes()
     lost = 0

@@ -4,6 +4,7 @@ import os
 import resource
 import sqlite3
 import stat
+from asyncio import CancelledError
 from collections.abc import Callable, Iterator
 from contextlib import aclosing, closing, contextmanager
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 from events import schema
 from events.lockfile import lock_path
 from events.log import (
+    Appended,
+    Conflict,
     LogCorrupt,
     LogError,
     LogFailed,
@@ -279,6 +282,35 @@ async def test_failed_write_ends_the_log_until_it_is_opened_again(path: Path) ->
 
     async with open_log(path, pid=ME) as log:
         await log.append(chain_of(1, after=3))
+        assert 4 == len(await all_of(log))
+
+
+@pytest.mark.parametrize("step", ["executemany", "execute"])
+async def test_append_cut_off_from_outside_leaves_the_log_right(
+    path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Where even the shield is pierced, the next append finds out what had been stored."""
+    async with open_log(path, pid=ME) as log:
+        await log.append(chain_of(3))
+        ask = getattr(log._db, step)
+
+        async def ask_and_never_hear(*question: object) -> None:
+            await ask(*question)
+            raise CancelledError
+
+        monkeypatch.setattr(log._db, step, ask_and_never_hear)
+        with pytest.raises(CancelledError):
+            await log.append([commit("x", {"a": 3})])
+        monkeypatch.undo()
+        (ahead,) = await log.append([commit("z", {"a": 9})])
+        assert isinstance(ahead, Conflict)
+        assert ahead.actual == (4 if step == "execute" else 3)
+        again, late = await log.append([commit("x", {"a": 3}), commit("y", {"a": 3})])
+
+        assert [4] == places(again)
+        assert isinstance(again, Appended)
+        assert again.repeated == (step == "execute")  # that was the COMMIT
+        assert isinstance(late, Conflict)
         assert 4 == len(await all_of(log))
 
 

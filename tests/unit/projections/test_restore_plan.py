@@ -327,7 +327,6 @@ def test_what_to_type_puts_every_old_value_back() -> None:
         min_replicas_to_write="2", min_replicas_max_lag="0", replica_read_only="no"
     )
     target = replace(into(settings=settings), load_mode="on-empty-db")
-    target.server.settings["repl-diskless-load"] = "on-empty-db"
 
     assert plan(target=target).by_hand == (
         "REPLICAOF NO ONE",

@@ -175,7 +175,7 @@ def test_even_a_known_caller_cannot_fill_our_memory() -> None:
     assert isinstance(events[0], Denied)
 
 
-@given(st.binary(max_size=300), st.booleans())
+@given(data=st.binary(max_size=300), login=st.booleans())
 def test_no_bytes_raise(data: bytes, *, login: bool) -> None:
     """Whatever is sent, nothing is raised and no synchronization begins by accident."""
     side = known() if login else primary()

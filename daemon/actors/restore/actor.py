@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 import anyio
 from msgspec import Struct
 
-from daemon.actors.planning import Planning, Visit, known, planned
+from daemon.actors.restore.planning import Planning, Visit, known, planned
 from daemon.actors.seams import ReadableVaults
 from daemon.commands import (
     ReportPlan,

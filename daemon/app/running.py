@@ -8,6 +8,8 @@ import os
 import signal
 import socket
 import sys
+from contextlib import AsyncExitStack
+from importlib.metadata import version
 from pathlib import Path
 
 import anyio
@@ -28,7 +30,7 @@ from daemon.ledger import Ledger
 from daemon.storage.one_error import one_error
 from events.facts import InstallationId
 from events.log import LogError
-from events.sqlite import open_log
+from events.sqlite import SqliteLog, open_log
 
 log = structlog.get_logger()
 
@@ -45,11 +47,11 @@ class Run(Struct, frozen=True):
     version: str
 
 
-def serve(config_path: str | None, *, version: str) -> int:
+def serve(config_path: str | None) -> int:
     """Run the daemon until it is told to end; the exit code, with errors told on stderr."""
     set_up_logs(sys.stderr)
     try:
-        run = Run(read(config_path), config_path, version)
+        run = Run(read(config_path), config_path, version("valkeep"))
         anyio.run(_serve, run)
     except (ValkeepError, LogError) as error:
         print(f"error: {error.message}\n  hint: {error.hint}", file=sys.stderr)  # noqa: T201
@@ -61,21 +63,24 @@ async def _serve(run: Run) -> None:
     config = run.settings.config
     folder = Path(config.daemon.data_dir)
     _make(folder)
+    async with AsyncExitStack() as stack:
+        door = stack.enter_context(listening(Path(config.daemon.socket)))
+        events = await stack.enter_async_context(open_log(folder / LOG_NAME, pid=os.getpid()))
+        daemon = await _put_together(run, events)
+        stack.push_async_callback(daemon.shelf.aclose)
+        with one_error():
+            await _live(daemon, run, door)
+
+
+async def _put_together(run: Run, events: SqliteLog) -> Daemon:
     clock = SystemClock()
     ids = RandomIds(clock)
-    with listening(Path(config.daemon.socket)) as door:
-        async with open_log(folder / LOG_NAME, pid=os.getpid()) as events:
-            ledger = Ledger(events, clock, ids)
-            await ledger.load()
-            none_is_missed(config, ledger.state)
-            installation = ledger.state.installation or InstallationId(ids.new())
-            basics = Basics(ledger, clock, ids, Threads(), installation, run.version)
-            daemon = await build(config, basics, os.environ.get("PATH", ""))
-            try:
-                with one_error():
-                    await _live(daemon, run, door)
-            finally:
-                await daemon.shelf.aclose()
+    ledger = Ledger(events, clock, ids)
+    await ledger.load()
+    none_is_missed(run.settings.config, ledger.state)
+    installation = ledger.state.installation or InstallationId(ids.new())
+    basics = Basics(ledger, clock, ids, Threads(), installation, run.version)
+    return await build(run.settings.config, basics, os.environ.get("PATH", ""))
 
 
 def _make(folder: Path) -> None:

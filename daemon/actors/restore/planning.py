@@ -76,16 +76,10 @@ class Planning:
         with one_error():
             async with open_target(login(settings, self._secrets), self._timeouts) as target:
                 door = await self._door(target.node)
-                way_in, withheld = await self._entry(target.node)
-                async with listening(door, way_in.access, names) as listener:
-                    if withheld is None:
-                        trial = await try_listener(
-                            target.node, listener, way_in.access, names, await server(target.node)
-                        )
-                    else:
-                        trial = TrialFacts("not-tried", withheld)
-                    facts = await target_facts(target.node, trial)
-                    yield Visit(target, listener, names, way_in, facts)
+                way = await self._way(target.node)
+                async with listening(door, way.entry.access, names) as listener:
+                    facts = await _look(target.node, listener, names, way)
+                    yield Visit(target, listener, names, way.entry, facts)
 
     async def _door(self, node: Node) -> Door:
         between = await route(node)
@@ -97,15 +91,31 @@ class Planning:
             allowed=between.theirs if wanted.accept_from == "target" else None,
         )
 
-    async def _entry(self, node: Node) -> tuple[Entry, str | None]:
+    async def _way(self, node: Node) -> "_Way":
         """What the target will say to us; where it does not tell, why (the plan has a finding)."""
         password = self._ids.token(PASSWORD_CHARACTERS)
         try:
-            return await entry(node, password), None
+            return _Way(await entry(node, password), None)
         except Failed as error:
             if error.code not in {"cache-rights", "command-unknown"}:
                 raise
-            return Entry(Access(password), one_time=True), error.message
+            return _Way(Entry(Access(password), one_time=True), error.message)
+
+
+class _Way(Struct, frozen=True):
+    """How the target comes in to us; `withheld` says why it does not tell its password."""
+
+    entry: Entry
+    withheld: str | None
+
+
+async def _look(node: Node, listener: Listener, names: Names, way: _Way) -> TargetFacts:
+    """Everything about the target, the trial of its way to our listener included."""
+    if way.withheld is not None:
+        return await target_facts(node, TrialFacts("not-tried", way.withheld))
+    facts = await server(node)
+    trial = await try_listener(node, listener, way.entry.access, names, facts)
+    return await target_facts(node, trial)
 
 
 def planned(backup: Backup, facts: TargetFacts, wishes: Wishes) -> RestorePlan:

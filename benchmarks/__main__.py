@@ -1,0 +1,35 @@
+"""`make bench`: the rows of the budgets that exist so far.
+
+``BENCH_SMALL=1`` runs the same on a tenth of the data, to see that it works.
+"""
+
+import os
+
+from benchmarks.rows import memory, to_directory, to_s3
+from benchmarks.stage import stage
+
+GB = 1_000_000_000
+
+
+def main() -> None:
+    """Run all rows and print them."""
+    scale = 0.1 if os.environ.get("BENCH_SMALL") else 1.0
+    with stage() as made:
+        url = f"valkey://127.0.0.1:{made.port}"
+        print(f"engine {made.engine.label}, {os.cpu_count()} cores; rdbcompression no", flush=True)
+        for cache, vault, source in (
+            ("replicated", "directory", "replication"),
+            ("saved", "directory", "bgsave"),
+            ("in-s3", "s3", "replication"),
+        ):
+            made.command(type="add-cache", name=cache, url=url, vault=vault, source=source)
+        print("row 3: peak memory of the daemon over idle (at most 128 MiB, no growth)")
+        for size in (0.3, 1.0, 3.0):
+            made.fill(int(size * scale * GB))
+            memory(made, int(size * scale * GB))
+            if size == 1.0:
+                to_directory(made, rounds=5)
+                to_s3(made, rounds=5)
+
+
+main()

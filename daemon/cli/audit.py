@@ -1,0 +1,106 @@
+"""`valkeep audit`: prove the history, through the daemon or on a log that no daemon has (L8)."""
+
+from collections.abc import Iterator
+from contextlib import aclosing, closing, contextmanager
+from pathlib import Path
+
+import click
+
+from daemon.answers import VerdictView
+from daemon.cli.desk import Desk, json_option
+from daemon.cli.tree import Tree
+from daemon.errors import Failed
+
+_file_option = click.option(
+    "--file",
+    "file",
+    metavar="LOG",
+    type=click.Path(path_type=Path),
+    help="A log file that no daemon is using, instead of the daemon's.",
+)
+
+
+@click.group(cls=Tree)
+def audit() -> None:
+    """Prove that nobody has edited the history."""
+
+
+@audit.command()
+@_file_option
+@json_option
+@click.pass_obj
+def verify(desk: Desk, file: Path | None) -> None:
+    """Follow the chain of hashes from the first event to the last."""
+    import msgspec  # noqa: PLC0415 - with the rest of the log's machinery
+
+    if file is None:
+        verdict, raw = desk.ask(VerdictView, "/v1/audit/verify")
+    else:
+        verdict = _on_stopped(file)
+        raw = msgspec.json.encode(verdict)
+    desk.show(
+        raw,
+        [
+            f"The log is whole: {verdict.records:,} events, each following from the one before.",
+            f"  head  {verdict.hash} at position {verdict.position:,}",
+            "Compare the head with one kept elsewhere to be sure that no end is missing.",
+        ],
+    )
+
+
+@audit.command()
+@_file_option
+@click.pass_obj
+def export(desk: Desk, file: Path | None) -> None:
+    """Print the whole log as NDJSON that anybody can check with SHA-256 alone."""
+    if file is not None:
+        _export_stopped(file)
+        return
+    with closing(desk.client.lines("/v1/audit/export")) as lines:
+        for line in lines:
+            click.echo(line, nl=False)
+
+
+@contextmanager
+def _told_as_ours() -> Iterator[None]:
+    """What is wrong with a log, as an error of the command line."""
+    from events.log import LogError  # noqa: PLC0415
+
+    try:
+        yield
+    except LogError as error:
+        raise Failed("log", error.message, error.hint) from None
+
+
+def _on_stopped(file: Path) -> VerdictView:
+    import anyio  # noqa: PLC0415 - slow to import, and only a stopped log needs it
+
+    from events import audit as proof  # noqa: PLC0415
+    from events.sqlite import open_stopped  # noqa: PLC0415
+
+    async def verified() -> VerdictView:
+        async with open_stopped(file) as log, aclosing(log.read()) as records:
+            verdict = await proof.verify(records)
+        return VerdictView(verdict.records, verdict.head_position, verdict.head_hash.hex())
+
+    with _told_as_ours():
+        return anyio.run(verified)
+
+
+def _export_stopped(file: Path) -> None:
+    import anyio  # noqa: PLC0415 - slow to import, and only a stopped log needs it
+
+    from events import audit as proof  # noqa: PLC0415
+    from events.sqlite import open_stopped  # noqa: PLC0415
+
+    async def exported() -> None:
+        async with (
+            open_stopped(file) as log,
+            aclosing(log.read()) as records,
+            aclosing(proof.export(records)) as lines,
+        ):
+            async for line in lines:
+                click.echo(line, nl=False)
+
+    with _told_as_ours():
+        anyio.run(exported)

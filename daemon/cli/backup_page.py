@@ -1,0 +1,107 @@
+"""One backup on one page: what it is, where it came from, and how to open it without us."""
+
+from collections.abc import Iterator
+from urllib.parse import unquote, urlsplit
+
+from daemon.answers import BackupDetail
+from daemon.cli.follow import Standing, told
+from daemon.cli.table import facts
+from daemon.cli.words import duration, instant, number, size
+from events.facts import SnapshotFacts, StoredFacts
+
+
+def page(detail: BackupDetail) -> Iterator[str]:
+    """The lines of the page."""
+    view = detail.backup
+    yield f"{view.cache}/{view.name}"
+    yield from facts(_about(detail), indent="  ")
+    if view.failure is not None:
+        yield f"  failed: {view.failure.message}"
+        yield f"    hint: {view.failure.hint}"
+    if detail.snapshot is not None:
+        yield "source"
+        yield from facts(_source(detail.snapshot), indent="  ")
+    if detail.stored is not None:
+        yield "stored"
+        yield from facts(_stored(detail.stored), indent="  ")
+    if detail.objects:
+        yield from _opening(detail)
+
+
+def _about(detail: BackupDetail) -> list[tuple[str, str]]:
+    view = detail.backup
+    progress = view.progress
+    state = told(Standing(False, view.phase, progress, detail.now)) if progress else view.phase  # noqa: FBT003
+    return [
+        ("id", view.backup_id),
+        ("kind", view.kind),
+        ("state", f"{state}, being read by a restore" if view.being_read else state),
+        ("waits for", view.waits_for or ""),
+        ("asked for", f"{instant(view.requested_at)} by {view.requested_by}"),
+        ("completed", instant(view.completed_at)),
+        ("attempts", str(view.attempts)),
+        ("made for", f"restore {view.restore_id}" if view.restore_id else ""),
+        ("given up", view.abandoned or ""),
+    ]
+
+
+def _source(snapshot: SnapshotFacts) -> list[tuple[str, str]]:
+    server = snapshot.server
+    keys = ", ".join(f"db{db}: {count:,}" for db, count in sorted(server.keys.items()))
+    fork = "" if snapshot.fork_seconds is None else duration(snapshot.fork_seconds)
+    copied = snapshot.copy_on_write_bytes
+    settings = " ".join(f"{name}={value}" for name, value in sorted(server.settings.items()))
+    return [
+        ("engine", f"{server.engine} {server.version}, RDB version {snapshot.rdb_version}"),
+        ("node", f"{server.role} with {server.replicas} replicas, run id {server.run_id}"),
+        ("taken", f"{instant(snapshot.taken_at)} by {snapshot.source}: {snapshot.reason}"),
+        ("replication", f"{server.replication_id} at offset {server.replication_offset:,}"),
+        ("keys (INFO)", keys),
+        ("memory", f"{size(server.used_memory_bytes)} used, {_limit(server.maxmemory_bytes)}"),
+        ("fork", f"{fork}, {size(copied)} copied on write" if fork or copied else ""),
+        ("modules", ", ".join(server.modules)),
+        ("functions", ", ".join(server.functions)),
+        ("ACL users", f"{', '.join(server.acl_users)} (names only)" if server.acl_users else ""),
+        ("settings", settings),
+        ("not told", ", ".join(server.unknown)),
+    ]
+
+
+def _limit(maxmemory_bytes: int) -> str:
+    return f"maxmemory {size(maxmemory_bytes)}" if maxmemory_bytes else "no maxmemory"
+
+
+def _stored(stored: StoredFacts) -> list[tuple[str, str]]:
+    totals = stored.totals
+    ratio = stored.plain_bytes / stored.stored_bytes if stored.stored_bytes else 0.0
+    return [
+        ("plain", f"{size(stored.plain_bytes)} ({number(stored.plain_bytes)} bytes)"),
+        ("stored", f"{size(stored.stored_bytes)} in {stored.blocks} blocks, {ratio:.1f} to 1"),
+        ("sha256", f"{stored.sha256} (of the plain RDB)"),
+        ("manifest", f"{stored.manifest_sha256} (SHA-256)"),
+        ("checked", _checked(stored)),
+        ("databases", f"up to {totals.highest_database}" if totals else ""),
+    ]
+
+
+def _checked(stored: StoredFacts) -> str:
+    totals = stored.totals
+    if totals is None:
+        return f"hashes only: {stored.unread or 'no engine could read it'}"
+    return f"{totals.keys:,} keys, {totals.expires:,} with expiry, read by {totals.by}"
+
+
+def _opening(detail: BackupDetail) -> Iterator[str]:
+    yield "to open it without Valkeep"
+    for place in detail.objects:
+        yield f"  {_command(place)}"
+    yield "An RDB holds data and functions. It holds neither ACL users nor configuration:"
+    yield "keep users.acl and the engine's configuration file somewhere of their own."
+
+
+def _command(place: str) -> str:
+    parts = urlsplit(place)
+    name = parts.path.rsplit("/", 1)[-1].removesuffix(".zst")
+    if parts.scheme == "file":
+        return f"zstd -d < {unquote(parts.path)} > {name}"
+    return f"aws s3 cp {place} - | zstd -d > {name}"

@@ -1,0 +1,203 @@
+"""`valkeep cache`: add, set, list, show, remove."""
+
+import os
+
+import click
+
+from daemon.answers import Accepted, Backups, CacheDetail, Caches, CacheView
+from daemon.cli.cache_page import found_lines, page
+from daemon.cli.desk import Desk, F, json_option
+from daemon.cli.question import confirm
+from daemon.cli.table import Column, table
+from daemon.cli.tree import Tree
+from daemon.cli.words import age, plural, size
+from daemon.client import path_of
+from daemon.commands import AddCache, RemoveCache, SetCache
+from events.facts import NodeChoice, SourceKind
+
+COLUMNS = (
+    Column("CACHE"),
+    Column("URL", rank=2),
+    Column("NEWEST BACKUP", rank=1),
+    Column("TAKEN"),
+    Column("BACKUPS", right=True),
+    Column("STORED", rank=3, right=True),
+    Column("NOTE"),
+)
+
+
+def _settings_options(command: F) -> F:
+    """The flags that `add` and `set` have in common."""
+    for option in (
+        click.option(
+            "--no-probe",
+            "probe",
+            is_flag=True,
+            default=True,
+            flag_value=False,
+            help="Record it without a look at it.",
+        ),
+        click.option(
+            "--node",
+            type=click.Choice(["prefer-replica", "replica", "primary"]),
+            help="Which node of a primary with replicas.",
+        ),
+        click.option(
+            "--source",
+            type=click.Choice(["auto", "bgsave", "replication"]),
+            help="How snapshots are taken.",
+        ),
+        click.option("--vault", help="Where its backups go."),
+        click.option(
+            "--password-env",
+            metavar="NAME",
+            help="The daemon's environment variable that holds the password.",
+        ),
+        click.option(
+            "--password-file",
+            metavar="FILE",
+            help="The file that holds the password; the daemon reads it.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group("cache", cls=Tree)
+def cache() -> None:
+    """Put caches under backup, change, list, show and remove them."""
+
+
+@cache.command()
+@click.argument("name")
+@click.option("--url", required=True, help="valkey://[USER@]HOST[:PORT] or unix:///PATH.")
+@_settings_options
+@json_option
+@click.pass_obj
+def add(  # noqa: PLR0913 - click hands each flag over by itself
+    desk: Desk,
+    *,
+    name: str,
+    url: str,
+    vault: str | None,
+    source: SourceKind | None,
+    node: NodeChoice | None,
+    password_file: str | None,
+    password_env: str | None,
+    probe: bool,
+) -> None:
+    """Put a cache under backup as NAME, after a look at it."""
+    request = AddCache(
+        name=name,
+        url=url,
+        vault=vault,
+        source=source or "auto",
+        node=node or "prefer-replica",
+        password_file=_whole(password_file),
+        password_env=password_env,
+        probe=probe,
+    )
+    answer, raw = desk.tell(Accepted, "/v1/commands", request)
+    desk.show(raw, _recorded(answer, f"Cache {name} is added."))
+
+
+@cache.command("set")
+@click.argument("name")
+@click.option("--url", help="valkey://[USER@]HOST[:PORT] or unix:///PATH.")
+@_settings_options
+@json_option
+@click.pass_obj
+def set_cache(  # noqa: PLR0913 - click hands each flag over by itself
+    desk: Desk,
+    *,
+    name: str,
+    url: str | None,
+    vault: str | None,
+    source: SourceKind | None,
+    node: NodeChoice | None,
+    password_file: str | None,
+    password_env: str | None,
+    probe: bool,
+) -> None:
+    """Change how NAME is reached or where its backups go; an empty text takes a setting away."""
+    request = SetCache(
+        name=name,
+        url=url,
+        vault=vault,
+        source=source,
+        node=node,
+        password_file=_whole(password_file),
+        password_env=password_env,
+        probe=probe,
+    )
+    if request == SetCache(name=name, probe=probe):
+        raise click.UsageError("Nothing to set: give at least one setting.")
+    answer, raw = desk.tell(Accepted, "/v1/commands", request)
+    desk.show(raw, _recorded(answer, f"Cache {name} is changed."))
+
+
+def _whole(path: str | None) -> str | None:
+    """The path as the daemon has to see it, which lives in another folder."""
+    return os.path.abspath(path) if path else path  # noqa: PTH100 - links are to stay links
+
+
+def _recorded(answer: Accepted, told: str) -> list[str]:
+    if answer.probe is None:
+        return [told, "  It was not looked at."]
+    return [told, *found_lines(answer.probe, indent="  ")]
+
+
+@cache.command("list")
+@json_option
+@click.pass_obj
+def list_caches(desk: Desk) -> None:
+    """List all caches."""
+    found, raw = desk.ask(Caches, "/v1/caches")
+    if not found.caches:
+        desk.show(raw, ["There are no caches yet. `valkeep cache add NAME --url …` adds one."])
+        return
+    desk.show(raw, table(COLUMNS, [_row(found, view) for view in found.caches], desk.width))
+
+
+def _row(found: Caches, view: CacheView) -> tuple[str, ...]:
+    newest = view.newest
+    note = "suspended" if view.suspended else "last one failed" if view.failed else ""
+    return (
+        view.name,
+        view.settings.url,
+        newest.name if newest else "-",
+        age(found.now, newest.taken_at if newest else None),
+        f"{view.backups:,}",
+        size(view.stored_bytes),
+        note,
+    )
+
+
+@cache.command()
+@click.argument("name")
+@json_option
+@click.pass_obj
+def show(desk: Desk, name: str) -> None:
+    """Show all that is known of the cache NAME."""
+    detail, raw = desk.ask(CacheDetail, path_of("caches", name))
+    desk.show(raw, page(detail))
+
+
+@cache.command()
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+@click.pass_obj
+def remove(desk: Desk, name: str, yes: bool) -> None:  # noqa: FBT001
+    """Remove the cache NAME: its automatic backups are deleted, manual ones stay."""
+    desk.ask(CacheDetail, path_of("caches", name))
+    found, _ = desk.ask(Backups, "/v1/backups", cache=name)
+    going = [view for view in found.backups if view.kind != "manual"]
+    staying = len(found.backups) - len(going)
+    for view in going:
+        desk.note(f"will be deleted: {view.cache}/{view.name} ({view.kind}, {view.backup_id})")
+    desk.note(f"{plural(staying, 'manual backup')} will stay, until deleted one by one.")
+    told = f"Cache {name} will be removed, and {plural(len(going), 'backup')} with it"
+    confirm(desk, told, yes=yes)
+    _, raw = desk.tell(Accepted, "/v1/commands", RemoveCache(name=name))
+    desk.show(raw, [f"Cache {name} is removed."])

@@ -1,0 +1,63 @@
+"""One cache on one page, and what a look at it found (C2)."""
+
+from collections.abc import Iterator
+
+from daemon.answers import CacheDetail
+from daemon.cli.table import facts
+from daemon.cli.words import age, instant, number, plural, size
+from events.facts import Probe
+
+
+def page(detail: CacheDetail) -> Iterator[str]:
+    """The lines of the page."""
+    view = detail.cache
+    settings, newest = view.settings, view.newest
+    by = "declared in the configuration" if view.declared else "added by command"
+    yield view.name
+    pairs = [
+        ("url", settings.url),
+        ("vault", settings.vault),
+        ("source", settings.source),
+        ("node", settings.node),
+        ("password", _password(settings.password_file, settings.password_env)),
+        ("suspended", view.suspended or ""),
+        ("since", f"{instant(view.added_at)}, {by}"),
+        ("backups", f"{plural(view.backups, 'backup')}, {size(view.stored_bytes)} stored"),
+        ("newest", f"{newest.name}, {age(detail.now, newest.taken_at)}" if newest else "none"),
+    ]
+    yield from facts(pairs, indent="  ")
+    if view.failed is not None and view.failed.failure is not None:
+        yield f"  the last one failed: {view.failed.name}: {view.failed.failure.message}"
+        yield f"    hint: {view.failed.failure.hint}"
+    if view.probe is None:
+        yield "It has not been looked at yet."
+    else:
+        yield f"looked at {age(detail.now, view.probed_at)}"
+        yield from found_lines(view.probe, indent="  ")
+
+
+def _password(file: str | None, variable: str | None) -> str:
+    if file:
+        return f"in the file {file}"
+    return f"in the daemon's environment, {variable}" if variable else "none"
+
+
+def found_lines(probe: Probe, *, indent: str = "") -> Iterator[str]:
+    """What a look at a cache found."""
+    server, choice = probe.server, probe.choice
+    keys = sum(server.keys.values())
+    memory = size(server.used_memory_bytes)
+    pairs = [
+        ("engine", f"{server.engine} {server.version}"),
+        ("role", f"{server.role}, {plural(server.replicas, 'replica')}"),
+        ("holds", f"{number(keys)} keys, {memory}"),
+        ("source", f"{choice.source}: {choice.reason}"),
+        ("cluster", "yes: clusters are not backed up yet" if server.cluster else ""),
+        ("sentinel", "yes" if server.sentinel else ""),
+        ("modules", ", ".join(server.modules)),
+        ("not told", ", ".join(server.unknown)),
+    ]
+    yield from facts(pairs, indent=indent)
+    if probe.missing_rights:
+        yield f"{indent}Rights are missing. This grants them:"
+        yield f"{indent}  {probe.missing_rights}"

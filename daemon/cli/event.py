@@ -1,0 +1,53 @@
+"""`valkeep events`: the history, one line for each event."""
+
+from contextlib import closing
+from datetime import datetime
+
+import click
+import msgspec
+
+from daemon.answers import Answer
+from daemon.cli.desk import Desk
+from events.envelope import Who
+
+FOLLOWED_BEFORE = 10
+
+
+class Told(Answer, frozen=True):
+    """What is shown of a line of the history."""
+
+    position: int
+    at: datetime
+    who: Who
+    sentence: str
+
+
+@click.command()
+@click.option("--cache", help="Of this cache only.")
+@click.option("--after", type=click.IntRange(min=0), metavar="N", help="After this position only.")
+@click.option("--last", type=click.IntRange(min=0), metavar="N", help="Only the last N.")
+@click.option("--follow", is_flag=True, help="Stay, and show each event as it happens.")
+@click.option("--json", "as_json", is_flag=True, help="Print NDJSON, each event as it is stored.")
+@click.pass_obj
+def events(  # noqa: PLR0913 - click hands each flag over by itself
+    desk: Desk,
+    *,
+    cache: str | None,
+    after: int | None,
+    last: int | None,
+    follow: bool,
+    as_json: bool,
+) -> None:
+    """Show what happened, oldest first; with --follow the last ones and all that comes."""
+    if follow and after is None and last is None:
+        last = FOLLOWED_BEFORE
+    query = {"cache": cache, "after": after or 0, "last": last, "follow": follow}
+    decoder = msgspec.json.Decoder(Told)
+    with closing(desk.client.lines("/v1/events", query, endless=follow)) as lines:
+        for line in lines:
+            click.echo(line if as_json else _text(decoder.decode(line)), nl=not as_json)
+
+
+def _text(told: Told) -> str:
+    who = told.who.user or (f"uid {told.who.uid}" if told.who.uid is not None else told.who.kind)
+    return f"{told.position:>6}  {told.at:%Y-%m-%d %H:%M:%SZ}  {who}: {told.sentence}"

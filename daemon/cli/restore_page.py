@@ -1,0 +1,86 @@
+"""A restore in text: its plan before, its result after."""
+
+import textwrap
+from collections.abc import Collection, Iterator
+
+from daemon.answers import PlanAnswer, RestoreView
+from daemon.cli.table import facts
+from daemon.cli.words import duration, instant, plural, size
+from events.facts import Finding
+
+_MODES = {
+    "swapdb": "swapdb: loaded beside the old data, which is served until the swap",
+    "disabled": "disabled: taken to the engine's disk whole before the old data goes",
+}
+
+
+def plan_lines(answer: PlanAnswer, forced: Collection[str], width: int) -> Iterator[str]:
+    """What will happen, in the order in which a person decides."""
+    backup, plan = answer.backup, answer.plan
+    yield f"Plan: restore {backup.cache}/{backup.name} into {answer.target}"
+    holds = plural(plan.target_keys, "key")
+    pairs = [
+        ("backup", f"taken {instant(backup.taken_at)}, {size(backup.plain_bytes)}"),
+        ("target", f"holds {holds}, all of them to be replaced" if plan.target_keys else "empty"),
+        ("safety", _safety(answer)),
+        ("loading", _MODES[plan.load_mode]),
+    ]
+    yield from facts(pairs, indent="  ")
+    for finding in plan.findings:
+        yield from _finding(finding, forced, width)
+    if plan.clients:
+        yield "  what clients will see:"
+        yield from _listed(plan.clients, width)
+    if plan.by_hand:
+        yield "  if Valkeep's host dies in the middle, type on the target:"
+        yield from (f"    {line}" for line in plan.by_hand)
+    yield "  An RDB holds neither ACL users nor configuration: those of the target stay."
+
+
+def _safety(answer: PlanAnswer) -> str:
+    if answer.plan.safety_backup:
+        return "a backup of the target is made first"
+    return "NO backup of the target is made first" if answer.plan.target_keys else ""
+
+
+def _finding(finding: Finding, forced: Collection[str], width: int) -> Iterator[str]:
+    level = finding.level.upper()
+    if finding.forcible and finding.code in forced:
+        level = "FORCED"
+    yield from _wrapped(f"  {level} {finding.code}: {finding.message}", "    ", width)
+    if finding.hint:
+        yield from _wrapped(f"    hint: {finding.hint}", "      ", width)
+
+
+def _listed(lines: Collection[str], width: int) -> Iterator[str]:
+    for line in lines:
+        yield from _wrapped(f"    - {line}", "      ", width)
+
+
+def _wrapped(text: str, indent: str, width: int) -> list[str]:
+    return textwrap.wrap(
+        text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def result_lines(view: RestoreView) -> Iterator[str]:
+    """What a completed restore left."""
+    what = f"{view.backup_cache}/{view.backup_name or view.backup_id}"
+    yield f"{what} is restored into {view.target} ({view.restore_id})."
+    result = view.result
+    if result is None:
+        return
+    keys = ", ".join(f"db{db}: {count:,}" for db, count in sorted(result.keys.items()))
+    lost = result.lost_offset_bytes
+    pairs = [
+        ("keys", keys or "none"),
+        ("evicted", f"{result.evicted_keys:,} KEYS EVICTED" if result.evicted_keys else "none"),
+        ("durable", result.durability),
+        ("served", f"after {duration(result.served_seconds)}"),
+        ("in all", duration(result.total_seconds)),
+        ("not held", f"{size(lost)} of writes since the safety backup" if lost else ""),
+        ("safety", f"{view.target}/{view.safety.name}" if view.safety else ""),
+    ]
+    yield from facts(pairs, indent="  ")
+    for warning in result.warnings:
+        yield f"  WARNING {warning}"

@@ -1,0 +1,110 @@
+"""`valkeep status`: the page for three in the morning."""
+
+from collections.abc import Iterator
+
+import click
+
+from daemon.answers import BackupView, CacheView, RestoreView, Status
+from daemon.cli.desk import Desk, json_option
+from daemon.cli.follow import Standing, told
+from daemon.cli.table import Column, table
+from daemon.cli.words import age, duration, plural, size
+
+WATCH_SECONDS = 2.0
+CACHES = (
+    Column("CACHE"),
+    Column("NEWEST BACKUP", rank=2),
+    Column("TAKEN"),
+    Column("BACKUPS", rank=1, right=True),
+    Column("STORED", rank=1, right=True),
+    Column("NOTE"),
+)
+VAULTS = (
+    Column("VAULT"),
+    Column("BACKUPS", right=True),
+    Column("STORED", right=True),
+    Column("URL"),
+)
+
+
+@click.command()
+@click.option("--watch", is_flag=True, help="Show it again every other second.")
+@json_option
+@click.pass_obj
+def status(desk: Desk, watch: bool) -> None:  # noqa: FBT001
+    """Tell whether all is well, what runs, and how old the newest backups are."""
+    while True:
+        found, raw = desk.ask(Status, "/v1/status")
+        if watch:
+            click.echo("\x1b[2J\x1b[H", nl=False)
+        desk.show(raw, page(desk, found))
+        if not watch:
+            return
+        _pause()
+
+
+def _pause() -> None:
+    import anyio  # noqa: PLC0415 - slow to import, and only --watch needs it
+
+    anyio.run(anyio.sleep, WATCH_SECONDS)
+
+
+def page(desk: Desk, found: Status) -> Iterator[str]:
+    """The lines of the page: the answer first, then the reasons, then the rest."""
+    if found.problems:
+        yield desk.mark(f"{plural(len(found.problems), 'problem')}:", "red")
+    else:
+        yield desk.mark("All is well.", "green")
+    for problem in found.problems:
+        yield f"  {desk.mark('!', 'red')} {problem.message}"
+        yield f"    hint: {problem.hint}"
+    yield from _running(found)
+    caches = [_cache_row(found, view) for view in found.caches]
+    yield from _apart(table(CACHES, caches, desk.width))
+    vaults = [(v.name, f"{v.backups:,}", size(v.stored_bytes), v.url) for v in found.vaults]
+    yield from _apart(table(VAULTS, vaults, desk.width))
+    log = "NOT WRITABLE" if found.log.trouble else "writable"
+    yield ""
+    yield (
+        f"valkeep {found.version}, up {duration(found.uptime_seconds)}, log {log} "
+        f"at position {found.log.position:,}; you are {found.your_role}"
+    )
+
+
+def _apart(lines: list[str]) -> list[str]:
+    return ["", *lines] if lines else []
+
+
+def _cache_row(found: Status, view: CacheView) -> tuple[str, ...]:
+    newest = view.newest
+    note = "suspended" if view.suspended else "last one failed" if view.failed else ""
+    return (
+        view.name,
+        newest.name if newest else "-",
+        age(found.now, newest.taken_at if newest else None),
+        f"{view.backups:,}",
+        size(view.stored_bytes),
+        note,
+    )
+
+
+def _running(found: Status) -> Iterator[str]:
+    if found.backups or found.restores:
+        yield ""
+    for backup in found.backups:
+        yield f"backup {backup.cache}/{backup.name}: {_backup_state(found, backup)}"
+    for restore in found.restores:
+        what = restore.backup_name or restore.backup_id
+        yield (
+            f"restore of {restore.backup_cache}/{what} into {restore.target}: "
+            f"{_restore_state(found, restore)}"
+        )
+
+
+def _backup_state(found: Status, view: BackupView) -> str:
+    waits = f"waiting: {view.waits_for}" if view.waits_for else view.phase
+    return told(Standing(ended=False, label=waits, progress=view.progress, now=found.now))
+
+
+def _restore_state(found: Status, view: RestoreView) -> str:
+    return told(Standing(ended=False, label=view.phase, progress=view.progress, now=found.now))

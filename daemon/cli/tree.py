@@ -1,0 +1,51 @@
+"""The tree of commands, each imported only when it is called: that keeps every call quick."""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from importlib import import_module
+
+import click
+from msgspec import Struct
+
+
+class Branch(Struct, frozen=True):
+    """Where a command is, and its line in the help."""
+
+    module: str
+    name: str
+    help: str
+
+
+class Tree(click.Group):
+    """A group whose commands are known by name until one of them is wanted."""
+
+    branches: Mapping[str, Branch] = {}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, in the order in which they are told."""
+        return [*self.branches, *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, imported now."""
+        branch = self.branches.get(cmd_name)
+        if branch is None:
+            return super().get_command(ctx, cmd_name)
+        command = getattr(import_module(branch.module), branch.name)
+        return command if isinstance(command, click.Command) else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The help's list, without importing any command."""
+        own = [(name, own.get_short_help_str(80)) for name, own in sorted(self.commands.items())]
+        with formatter.section("Commands"):
+            formatter.write_dl([*((n, b.help) for n, b in self.branches.items()), *own])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, but with the nearest name where there is none of that name."""
+        name = args[0]
+        if not name.startswith("-") and self.get_command(ctx, name) is None:
+            near = get_close_matches(name, self.list_commands(ctx), n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise click.UsageError(f"There is no command {name!r}.{hint}", ctx)
+        return super().resolve_command(ctx, args)
