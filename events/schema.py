@@ -125,6 +125,9 @@ def opening(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise not_readable(path, error) from error
+    except UnicodeDecodeError as error:
+        # Python's driver fails so when SQLite quotes damaged text of the schema in its message.
+        raise LogCorrupt(f"the log {path} is damaged: its tables cannot be read", HINT) from error
 
 
 def unwritable(path: Path, error: sqlite3.Error) -> LogUnwritable:

@@ -47,7 +47,7 @@ class StoppedLog:
 
     async def load(self) -> None:
         """Find the head, and check that it follows and that the index of streams fits."""
-        rows = [_stored(row) for row in await self._rows(schema.LAST_TWO, ())]
+        rows = [_stored(row) for row in await self._ask(schema.LAST_TWO, ())]
         if rows:
             before = Head(rows[1].position, rows[1].hash) if rows[1:] else EMPTY
             record = follow_stored(before, rows[0])
@@ -83,7 +83,7 @@ class StoppedLog:
         """At least one row; where SQLite finds a broken page, those before it."""
         try:
             async with self._lock:
-                rows = await self._rows(schema.PAGE, (after, last, limit))
+                rows = await self._ask(schema.PAGE, (after, last, limit))
         except sqlite3.DatabaseError as error:
             if limit > 1:
                 return await self._page(limit // 2, after=after, last=last)
@@ -116,7 +116,7 @@ class StoppedLog:
             raise broken(self._head.position, "is not the last one in the index of streams")
         return streams
 
-    async def _rows(self, sql: str, parameters: Sequence[object]) -> list[Row]:
+    async def _ask(self, sql: str, parameters: Sequence[object]) -> list[Row]:
         return cast("list[Row]", await self._db.execute_fetchall(sql, parameters))
 
 
@@ -196,7 +196,7 @@ class SqliteLog(StoppedLog):
         """Those of the commits that are stored already, with their records."""
         ids = msgspec.json.encode([commit.commit_id for commit in commits]).decode()
         known: dict[CommitId, tuple[Record, ...]] = {}
-        for row in await self._rows(schema.COMMITS, (ids,)):
+        for row in await self._ask(schema.COMMITS, (ids,)):
             record = opened(_stored(row))
             commit_id = record.envelope.commit_id
             known[commit_id] = (*known.get(commit_id, ()), record)

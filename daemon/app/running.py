@@ -27,6 +27,7 @@ from daemon.app.vaults import none_is_missed
 from daemon.commands import StartDaemon
 from daemon.errors import BadRequest, ValkeepError
 from daemon.ledger import Ledger
+from daemon.storage.factory import directory_of
 from daemon.storage.one_error import one_error
 from events.facts import InstallationId
 from events.log import LogError
@@ -62,7 +63,11 @@ def serve(config_path: str | None) -> int:
 async def _serve(run: Run) -> None:
     config = run.settings.config
     folder = Path(config.daemon.data_dir)
-    _make(folder)
+    _make(folder, setting="data_dir in [daemon]")
+    if run.settings.file is None:
+        # Without a file nobody was asked to make the user's own vault.
+        for vault in config.vaults.values():
+            _make(Path(directory_of(vault.url)), setting="XDG_DATA_HOME")
     async with AsyncExitStack() as stack:
         door = stack.enter_context(listening(Path(config.daemon.socket)))
         events = await stack.enter_async_context(open_log(folder / LOG_NAME, pid=os.getpid()))
@@ -83,15 +88,15 @@ async def _put_together(run: Run, events: SqliteLog) -> Daemon:
     return await build(run.settings.config, basics, os.environ.get("PATH", ""))
 
 
-def _make(folder: Path) -> None:
-    """The folder of the log, for us alone."""
+def _make(folder: Path, *, setting: str) -> None:
+    """A folder for us alone."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise BadRequest(
-            "data-dir",
-            f"The data_dir {folder} cannot be made: {error.strerror}.",
-            "The daemon's user must be able to write there ([daemon] data_dir).",
+            "folder",
+            f"The folder {folder} cannot be made: {error.strerror}.",
+            f"The daemon's user must be able to write there; {setting} says where it is.",
         ) from None
 
 

@@ -199,6 +199,7 @@ async def _answers(port: int) -> None:
 
 @contextmanager
 def _daemon(stage: Stage) -> Iterator[subprocess.Popen[bytes]]:
+    (stage.folder / "vault").mkdir(mode=0o700)
     stage.config.write_text(CONFIG.format(folder=stage.folder), encoding="utf-8")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready:
         address = str(stage.folder / "ready")

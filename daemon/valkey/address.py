@@ -59,7 +59,7 @@ def parse(url: str) -> Address:
             case "valkeys" | "rediss":
                 raise _wrong(
                     "TLS is not there yet",
-                    "until then use valkey:// on a network you trust, or unix://",
+                    hint="until then use valkey:// on a network you trust, or unix://",
                 )
             case _:
                 raise _wrong("it has no scheme that is known here")
@@ -112,10 +112,10 @@ def _checked_user(user: str | None) -> str | None:
 def _password() -> BadRequest:
     return _wrong(
         "it holds a password",
-        "put the password alone into a file and name that as password_file; "
+        hint="put the password alone into a file and name that as password_file; "
         "only the user belongs in the URL",
     )
 
 
-def _wrong(what: str, hint: str = _FORM) -> BadRequest:
+def _wrong(what: str, *, hint: str = _FORM) -> BadRequest:
     return BadRequest("cache-url", f"the cache's URL cannot be used: {what}", hint)

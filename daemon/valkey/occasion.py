@@ -4,6 +4,7 @@ What was found before it began, the clock, the progress board, how its facts are
 Asks the server one thing, after the snapshot: how much copying its child caused.
 """
 
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import anyio
@@ -11,7 +12,7 @@ from msgspec import Struct, structs
 
 from daemon.errors import Failed
 from daemon.ports import Clock, Progress
-from daemon.valkey.connection import Login, Timeouts, open_node
+from daemon.valkey.connection import Login, Node, Timeouts, open_node
 from daemon.valkey.info import Saving, fields, saving
 from daemon.valkey.rdb import Header
 from events.facts import ServerFacts, SnapshotFacts, SourceChoice
@@ -75,14 +76,15 @@ async def copy_on_write(occasion: Occasion) -> int | None:
 
     Never an error: the bytes are there already. None also when another save has begun.
     """
-    try:
-        with anyio.move_on_after(CHILD_SECONDS):
-            async with open_node(occasion.login, occasion.timeouts) as node:
-                while True:
-                    state: Saving = saving(fields(await node.text("INFO", "persistence")))
-                    if not state.running:
-                        return state.copy_on_write_bytes
-                    await anyio.sleep(STEP_SECONDS)
-    except Failed:
-        return None
+    with suppress(Failed), anyio.move_on_after(CHILD_SECONDS):
+        async with open_node(occasion.login, occasion.timeouts) as node:
+            return (await _after_child(node)).copy_on_write_bytes
     return None
+
+
+async def _after_child(node: Node) -> Saving:
+    while True:
+        state = saving(fields(await node.text("INFO", "persistence")))
+        if not state.running:
+            return state
+        await anyio.sleep(STEP_SECONDS)

@@ -133,7 +133,7 @@ def _byte(data: bytes, at: int) -> int:
     return data[at]
 
 
-def _slice(data: bytes, at: int, length: int) -> tuple[bytes, int]:
+def _slice(data: bytes, at: int, *, length: int) -> tuple[bytes, int]:
     if at + length > len(data):
         raise _Incomplete
     return data[at : at + length], at + length
@@ -143,14 +143,14 @@ def _string(data: bytes, at: int) -> tuple[str | None, int]:
     """A string and where it ends; None for a compressed one, which is passed over."""
     first = _byte(data, at)
     if first in _INTEGERS:
-        raw, end = _slice(data, at + 1, _INTEGERS[first])
+        raw, end = _slice(data, at + 1, length=_INTEGERS[first])
         return str(int.from_bytes(raw, "little", signed=True)), end
     if first == _COMPRESSED:
         compressed, at = _length(data, at + 1)
         _, at = _length(data, at)
-        return None, _slice(data, at, compressed)[1]
+        return None, _slice(data, at, length=compressed)[1]
     length, at = _length(data, at)
-    raw, end = _slice(data, at, length)
+    raw, end = _slice(data, at, length=length)
     return raw.decode(errors="replace"), end
 
 
@@ -163,5 +163,5 @@ def _length(data: bytes, at: int) -> tuple[int, int]:
         case 1:
             return (first & 0x3F) << 8 | _byte(data, at + 1), at + 2
         case _:
-            raw, end = _slice(data, at + 1, 8 if first == 0x81 else 4)
+            raw, end = _slice(data, at + 1, length=8 if first == 0x81 else 4)
             return int.from_bytes(raw, "big"), end

@@ -58,7 +58,7 @@ def refused(asked: Asked, reply: str, *, command: str) -> Failed:
         case _ if "invalid password" in reply:
             return unauthenticated(asked)
         case _ if reply.startswith("ERR unknown command"):
-            return _unknown_command(where, command)
+            return _unknown_command(asked, command)
         case _ if "max number of clients" in reply:
             return Transient(
                 "cache-clients", f"{where} has no room for another client", "see its maxclients"
@@ -122,9 +122,9 @@ def _no_password_there(asked: Asked) -> Permanent:
     )
 
 
-def _unknown_command(where: str, command: str) -> Permanent:
+def _unknown_command(asked: Asked, command: str) -> Permanent:
     return Permanent(
         "command-unknown",
-        f"{where} does not know {command}",
+        f"{asked.address} does not know {command}",
         "it was renamed or is withheld, as managed services do: try the other source",
     )

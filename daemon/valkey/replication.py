@@ -1,13 +1,9 @@
 """The replica's side of a full synchronisation, as a state machine without I/O.
 
 Bytes in by `feed`, events out; it never sends, waits or looks at a clock. It speaks as a
-replica that wants the RDB alone, and ends where the RDB ends: there is no stream after it.
-
-``PSYNC ? -1`` and not ``SYNC``: both are counted alike by the server (neither shows in
-``ROLE``, and with ``rdb-only`` nothing is left of either in ``INFO`` afterwards), but only
-``PSYNC`` is answered with the replication id and the offset of the very snapshot, and that
-answer comes when the fork has been made, which tells waiting from reading. [tried on Valkey
-8.1.8 and Redis 7.0.15]
+replica that wants the RDB alone, and knows no stream after it. ``PSYNC ? -1`` and not ``SYNC``:
+servers list both alike, but only ``PSYNC`` is answered with the replication id and offset of
+the very snapshot, and when the fork was made, which tells waiting from reading. [tried]
 """
 
 from enum import Enum

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import anyio
 from anyio.abc import SocketStream
@@ -46,8 +47,8 @@ async def tampered(
             await anyio.connect_tcp("127.0.0.1", port) as server,
             anyio.create_task_group() as tasks,
         ):
-            tasks.start_soon(_pump, client, server, to_server)
-            tasks.start_soon(_pump, server, client, to_client)
+            tasks.start_soon(partial(_pump, client, sink=server, change=to_server))
+            tasks.start_soon(partial(_pump, server, sink=client, change=to_client))
 
     own = free_port()
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=own)
@@ -57,7 +58,7 @@ async def tampered(
         tasks.cancel_scope.cancel()
 
 
-async def _pump(source: SocketStream, sink: SocketStream, change: Change) -> None:
+async def _pump(source: SocketStream, *, sink: SocketStream, change: Change) -> None:
     try:
         async for data in source:
             await sink.send(change(data))

@@ -182,6 +182,18 @@ async def test_bit_flipped_in_a_record_is_reported_with_its_position(path: Path)
                 await audited(path, flipped(content, at))
 
 
+@pytest.mark.parametrize("text", [b"INTEGER NOT NULL", b"CREATE TABLE record", b"SQLite format"])
+async def test_bit_flipped_in_the_tables_is_refused(path: Path, text: bytes) -> None:
+    """A main file whose tables cannot be understood is refused in our own words."""
+    async with open_log(path, pid=ME) as log:
+        await log.append(chain_of(3))
+    content = content_of(path)
+    for bit in (0, 7):
+        with pytest.raises(LogError, match=r"damaged|not a Valkeep log") as caught:
+            await audited(path, content.replace(text, bytes([text[0] ^ 1 << bit]) + text[1:]))
+        assert caught.value.hint
+
+
 async def test_bit_flipped_anywhere_is_never_read_as_truth(path: Path) -> None:
     """Wherever a bit of the main file flips, the log is refused or read as it was written."""
     async with open_log(path, pid=ME) as log:

@@ -141,7 +141,7 @@ async def test_log_is_open_once_even_in_one_process(filled: Path) -> None:
 
 async def test_lock_of_a_dead_process_is_no_obstacle(filled: Path) -> None:
     """A lock file that a killed process left, with its pid in it, does not keep anybody out."""
-    lock_path(filled).write_text("1\n")
+    lock_path(filled).write_text("99999999999\n")
     async with open_log(filled, pid=ME) as log:
         assert f"{ME}\n" == lock_path(filled).read_text()
         assert (await log.head()).position == 10
