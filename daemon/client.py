@@ -6,7 +6,7 @@ command; turns every refusal back into the error it was.
 
 import os
 import socket
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from io import BufferedReader
 from urllib.parse import quote, urlencode
@@ -44,6 +44,22 @@ _error = msgspec.json.Decoder(ErrorAnswer)
 Query = Mapping[str, str | int | float | bool | None]
 
 
+class _Request(msgspec.Struct, frozen=True):
+    method: str
+    target: str
+    body: bytes = b""
+    key: str | None = None
+
+    def encoded(self) -> bytes:
+        """The request as it goes over the wire; one request for each connection."""
+        head = [f"{self.method} {self.target} HTTP/1.1", "Host: valkeep", "Connection: close"]
+        if self.method == "POST":
+            head += ["Content-Type: application/json", f"Content-Length: {len(self.body)}"]
+        if self.key is not None:
+            head.append(f"Idempotency-Key: {self.key}")
+        return "\r\n".join([*head, "", ""]).encode() + self.body
+
+
 class Client:
     """Asks the daemon on a Unix socket. Every method raises what the daemon answers with."""
 
@@ -53,13 +69,13 @@ class Client:
 
     def get(self, route: str, query: Query | None = None) -> bytes:
         """One answer, as JSON."""
-        with self._asked("GET", route + _query(query)) as (status, answer):
+        with self._asked(_Request("GET", route + _query(query))) as (status, answer):
             body = b"".join(answer)
         return _checked(status, body)
 
     def post(self, route: str, body: bytes, *, key: str | None = None) -> bytes:
         """One answer to what was said, as JSON; `key` makes it safe to repeat (L4)."""
-        with self._asked("POST", route, body, key) as (status, answer):
+        with self._asked(_Request("POST", route, body, key)) as (status, answer):
             said = b"".join(answer)
         return _checked(status, said)
 
@@ -67,39 +83,24 @@ class Client:
         self, route: str, query: Query | None = None, *, endless: bool = False
     ) -> Generator[bytes, None, None]:
         """Lines of NDJSON with their line feeds, as they come; blank ones are left out."""
-        with self._asked("GET", route + _query(query), endless=endless) as (status, answer):
+        with self._asked(_Request("GET", route + _query(query)), endless=endless) as (
+            status,
+            answer,
+        ):
             if status != 200:
                 _checked(status, b"".join(answer))
-            rest = b""
-            for piece in answer:
-                *whole, rest = (rest + piece).split(b"\n")
-                for line in whole:
-                    if line:
-                        yield _line(line)
-        if rest:
-            raise _cut_short(self.path)
+            yield from _whole_lines(answer, self.path)
 
     @contextmanager
     def _asked(
-        self,
-        method: str,
-        target: str,
-        body: bytes = b"",
-        key: str | None = None,
-        *,
-        endless: bool = False,
+        self, request: _Request, *, endless: bool = False
     ) -> Generator[tuple[int, Generator[bytes, None, None]], None, None]:
-        head = [f"{method} {target} HTTP/1.1", "Host: valkeep", "Connection: close"]
-        if method == "POST":
-            head += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
-        if key is not None:
-            head.append(f"Idempotency-Key: {key}")
         with _connected(self.path) as line:
             line.settimeout(None if endless else self._patience)
             try:
-                _send(line, "\r\n".join([*head, "", ""]).encode() + body)
+                taken = _send(line, request.encoded())
                 with line.makefile("rb") as reader:
-                    status, headers = _head(reader, self.path)
+                    status, headers = _head(reader, self.path, taken=taken)
                     yield status, _body(reader, headers, self.path)
             except TimeoutError:
                 raise Unreachable(
@@ -154,21 +155,24 @@ def _unreachable(path: str, error: OSError) -> Unreachable:
 _OTHER = "Another socket is named by --socket or VALKEEP_SOCKET."
 
 
-def _send(line: socket.socket, request: bytes) -> None:
+def _send(line: socket.socket, request: bytes) -> bool:
     """Send all; a daemon that has turned us away may have said why before it closed."""
     try:
         line.sendall(request)
     except (BrokenPipeError, ConnectionResetError):
-        return
+        return False
+    return True
 
 
-def _head(reader: BufferedReader, path: str) -> tuple[int, dict[str, str]]:
+def _head(reader: BufferedReader, path: str, *, taken: bool) -> tuple[int, dict[str, str]]:
     try:
         first = reader.readline(LINE_BYTES)
     except ConnectionResetError:
-        first = b""
+        first, taken = b"", False
     if not first:
-        raise _unknown_peer(path)
+        # A stranger is closed before his request is read, and who has read it and says nothing
+        # has died: a Unix socket tells the one from the other.
+        raise _cut_short(path) if taken else _unknown_peer(path)
     try:
         status = int(first.split(b" ", 2)[1])
     except (IndexError, ValueError):
@@ -201,6 +205,15 @@ def _exactly(reader: BufferedReader, size: int, path: str) -> bytes:
     if len(piece) < size:
         raise _cut_short(path)
     return piece
+
+
+def _whole_lines(answer: Iterable[bytes], path: str) -> Generator[bytes, None, None]:
+    rest = b""
+    for piece in answer:
+        *whole, rest = (rest + piece).split(b"\n")
+        yield from (_line(line) for line in whole if line)
+    if rest:
+        raise _cut_short(path)
 
 
 def _checked(status: int, body: bytes) -> bytes:

@@ -20,7 +20,7 @@ from daemon.ports import Clock, Ids
 from events import codec
 from events.envelope import Commit, Entry, Envelope, Head, IdempotencyKey, Record, Who
 from events.facts import CommitId, Position
-from events.log import Conflict, EventLog, LogError
+from events.log import Conflict, EventLog, LogError, LogFailed
 from events.types import Event, stream_of
 from projections.state import State, evolve
 
@@ -179,11 +179,17 @@ class Ledger:
                 await self._store(batch)
 
     async def _store(self, batch: _Batch) -> None:
-        """Append and fold as one step that cannot be cancelled in between (fault 20)."""
+        """Append and fold as one step that cannot be cancelled in between (fault 20).
+
+        Raises `LogFailed` when the log takes no more appends: then the daemon has to end.
+        """
         try:
             answers = await self._log.append(batch.commits)
         except LogError as error:
             self._drop(batch, Unavailable("log-unwritable", error.message, error.hint))
+            if isinstance(error, LogFailed):
+                # Whether it was stored is unknown, and writing on could hide that (fault 12).
+                raise
             return
         conflict = next((a for a in answers if isinstance(a, Conflict)), None)
         if conflict is not None:

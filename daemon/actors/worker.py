@@ -108,8 +108,10 @@ class Worker:
                 state = self._ledger.state
                 wanted = list(outstanding(state))
                 self._stop_unwanted(wanted)
+                # Reckoned first: an instant that comes while we start work is not slept over.
+                patience = self._patience(state, wanted)
                 self._start_ready(tasks, state, wanted)
-                with anyio.move_on_after(self._patience(state, wanted)):
+                with anyio.move_on_after(patience):
                     await self._wake.wait()
 
     async def _watch(self) -> None:
@@ -129,13 +131,21 @@ class Worker:
     def _start_ready(self, tasks: TaskGroup, state: State, wanted: list[Work]) -> None:
         now = self._clock.now()
         for work in wanted:
-            if work in self._running or self._resting(work) or not ready(state, work, now):
+            if self._busy(work) or self._resting(work) or not ready(state, work, now):
                 continue
             if not self._admitted(state, work):
                 continue
             scope = anyio.CancelScope()
             self._running[work] = scope
             tasks.start_soon(self._run, work, scope)
+
+    def _busy(self, work: Work) -> bool:
+        """Whether this, or other work on the same backup or restore, has not ended yet.
+
+        A stopped attempt may take a while to end, and what it still writes must not land
+        behind the sweep.
+        """
+        return _id(work) in map(_id, self._running)
 
     def _resting(self, work: Work) -> bool:
         rest = self._rests.get(work)

@@ -79,9 +79,16 @@ class _Place:
         self._body_seconds = body_seconds
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Check the role before anything is read, then answer."""
+        """Answer; a command is given time to end when the daemon stops, a question is not."""
         session = self._sessions[request.protocol]
-        demand(session.role, self._route.role)
+        if self._route.method != "GET":
+            return await self._handle(request, session)
+        with session.asking():
+            return await self._handle(request, session)
+
+    async def _handle(self, request: web.Request, session: Session) -> web.StreamResponse:
+        """Check the role before anything is read, then answer."""
+        demand(session.role, wanted=self._route.role)
         asked = Asked(
             outside=self._outside,
             peer=session.peer,

@@ -46,7 +46,7 @@ _plan = msgspec.json.Decoder(PlanRequest)
 async def command(asked: Asked) -> Accepted:
     """Decide one command; the answer comes when its events are durable."""
     request = asked.read(_request.decode)
-    demand(asked.role, role_for(request))
+    demand(asked.role, wanted=role_for(request))
     told: Probe | None = None
     if isinstance(request, AddCache | SetCache):
         record = await _checked(asked, request)

@@ -49,7 +49,7 @@ def access_for(roles: Roles, *, own_uid: int) -> Access:
     for role in ROLES:  # ascending: who is named twice keeps the greater one
         for entry in getattr(roles, role):
             kind, _, name = entry.partition(":")
-            number = _number(kind, name)
+            number = _number(kind, name=name)
             if number is None:
                 unknown.append(entry)
             else:
@@ -58,7 +58,7 @@ def access_for(roles: Roles, *, own_uid: int) -> Access:
     return Access(users=users, groups=groups, unknown=tuple(unknown))
 
 
-def demand(role: Role, wanted: Role) -> None:
+def demand(role: Role, *, wanted: Role) -> None:
     """Raise `Forbidden` unless the role reaches what is wanted."""
     if ROLES.index(role) < ROLES.index(wanted):
         raise Forbidden(
@@ -69,7 +69,7 @@ def demand(role: Role, wanted: Role) -> None:
         )
 
 
-def _number(kind: str, name: str) -> int | None:
+def _number(kind: str, *, name: str) -> int | None:
     try:
         if kind == "user":
             return pwd.getpwnam(name).pw_uid

@@ -69,6 +69,8 @@ async def serve(
     try:
         await _Doorkeeper(server, sessions, access, limits).run(door)
     finally:
+        for session in sessions.values():
+            session.stop_asking()
         with anyio.CancelScope(shield=True):
             await runner.cleanup()
 

@@ -43,8 +43,8 @@ def _changed(old: CacheSettings, request: SetCache, vaults: tuple[VaultName, ...
 
     Naming one home of the password lets go of the other: there is only one password.
     """
-    password_file = _or(request.password_file, old.password_file)
-    password_env = _or(request.password_env, old.password_env)
+    password_file = _or(request.password_file, old=old.password_file)
+    password_env = _or(request.password_env, old=old.password_env)
     if request.password_file and request.password_env is None:
         password_env = None
     if request.password_env and request.password_file is None:
@@ -59,7 +59,7 @@ def _changed(old: CacheSettings, request: SetCache, vaults: tuple[VaultName, ...
     )
 
 
-def _or(new: str | None, old: str | None) -> str | None:
+def _or(new: str | None, *, old: str | None) -> str | None:
     return old if new is None else new or None
 
 

@@ -44,7 +44,7 @@ def backup() -> None:
 @click.option("--timeout", type=float, metavar="SECONDS", help="With --wait: no longer than this.")
 @json_option
 @click.pass_obj
-def create(desk: Desk, cache: str, name: str, wait: bool, timeout: float | None) -> None:  # noqa: FBT001
+def create(desk: Desk, *, cache: str, name: str, wait: bool, timeout: float | None) -> None:
     """Make a backup of CACHE called NAME. It is kept until you delete it."""
     answer, raw = desk.tell(Accepted, "/v1/commands", RequestBackup(cache=cache, name=name))
     backup_id = answer.backup_id or ""
@@ -92,7 +92,7 @@ def _amount(view: BackupView) -> str:
 @click.option("--all", "every", is_flag=True, help="Also what waits, runs or has failed.")
 @json_option
 @click.pass_obj
-def list_backups(desk: Desk, cache: str | None, every: bool) -> None:  # noqa: FBT001
+def list_backups(desk: Desk, *, cache: str | None, every: bool) -> None:
     """List backups, oldest first; of CACHE or of all."""
     found, raw = desk.ask(Backups, "/v1/backups", cache=cache, all=every)
     if not found.backups:
@@ -146,7 +146,7 @@ def show(desk: Desk, reference: str) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 @click.pass_obj
-def delete(desk: Desk, reference: str, yes: bool) -> None:  # noqa: FBT001
+def delete(desk: Desk, *, reference: str, yes: bool) -> None:
     """Delete BACKUP for good: an id, the beginning of one, or CACHE/NAME."""
     detail, _ = desk.ask(BackupDetail, path_of("backups", reference))
     view = detail.backup

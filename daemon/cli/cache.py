@@ -1,8 +1,10 @@
 """`valkeep cache`: add, set, list, show, remove."""
 
 import os
+from collections.abc import Mapping
 
 import click
+import msgspec
 
 from daemon.answers import Accepted, Backups, CacheDetail, Caches, CacheView
 from daemon.cli.cache_page import found_lines, page
@@ -13,7 +15,6 @@ from daemon.cli.tree import Tree
 from daemon.cli.words import age, plural, size
 from daemon.client import path_of
 from daemon.commands import AddCache, RemoveCache, SetCache
-from events.facts import NodeChoice, SourceKind
 
 COLUMNS = (
     Column("CACHE"),
@@ -74,31 +75,11 @@ def cache() -> None:
 @_settings_options
 @json_option
 @click.pass_obj
-def add(  # noqa: PLR0913 - click hands each flag over by itself
-    desk: Desk,
-    *,
-    name: str,
-    url: str,
-    vault: str | None,
-    source: SourceKind | None,
-    node: NodeChoice | None,
-    password_file: str | None,
-    password_env: str | None,
-    probe: bool,
-) -> None:
+def add(desk: Desk, /, **given: object) -> None:
     """Put a cache under backup as NAME, after a look at it."""
-    request = AddCache(
-        name=name,
-        url=url,
-        vault=vault,
-        source=source or "auto",
-        node=node or "prefer-replica",
-        password_file=_whole(password_file),
-        password_env=password_env,
-        probe=probe,
-    )
+    request = msgspec.convert(_said(given), AddCache)
     answer, raw = desk.tell(Accepted, "/v1/commands", request)
-    desk.show(raw, _recorded(answer, f"Cache {name} is added."))
+    desk.show(raw, _recorded(answer, f"Cache {request.name} is added."))
 
 
 @cache.command("set")
@@ -107,38 +88,26 @@ def add(  # noqa: PLR0913 - click hands each flag over by itself
 @_settings_options
 @json_option
 @click.pass_obj
-def set_cache(  # noqa: PLR0913 - click hands each flag over by itself
-    desk: Desk,
-    *,
-    name: str,
-    url: str | None,
-    vault: str | None,
-    source: SourceKind | None,
-    node: NodeChoice | None,
-    password_file: str | None,
-    password_env: str | None,
-    probe: bool,
-) -> None:
+def set_cache(desk: Desk, /, **given: object) -> None:
     """Change how NAME is reached or where its backups go; an empty text takes a setting away."""
-    request = SetCache(
-        name=name,
-        url=url,
-        vault=vault,
-        source=source,
-        node=node,
-        password_file=_whole(password_file),
-        password_env=password_env,
-        probe=probe,
-    )
-    if request == SetCache(name=name, probe=probe):
+    said = _said(given)
+    if not said.keys() - {"name", "probe"}:
         raise click.UsageError("Nothing to set: give at least one setting.")
+    request = msgspec.convert(said, SetCache)
     answer, raw = desk.tell(Accepted, "/v1/commands", request)
-    desk.show(raw, _recorded(answer, f"Cache {name} is changed."))
+    desk.show(raw, _recorded(answer, f"Cache {request.name} is changed."))
 
 
-def _whole(path: str | None) -> str | None:
-    """The path as the daemon has to see it, which lives in another folder."""
-    return os.path.abspath(path) if path else path  # noqa: PTH100 - links are to stay links
+def _said(given: Mapping[str, object]) -> dict[str, object]:
+    """The flags that were given; a relative path becomes what the daemon has to see.
+
+    Links stay links: they may point elsewhere by the time the daemon looks.
+    """
+    said = {name: value for name, value in given.items() if value is not None}
+    path = said.get("password_file")
+    if isinstance(path, str) and path:
+        said["password_file"] = os.path.abspath(path)  # noqa: PTH100 - pathlib keeps ".."
+    return said
 
 
 def _recorded(answer: Accepted, told: str) -> list[str]:
@@ -188,7 +157,7 @@ def show(desk: Desk, name: str) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 @click.pass_obj
-def remove(desk: Desk, name: str, yes: bool) -> None:  # noqa: FBT001
+def remove(desk: Desk, *, name: str, yes: bool) -> None:
     """Remove the cache NAME: its automatic backups are deleted, manual ones stay."""
     desk.ask(CacheDetail, path_of("caches", name))
     found, _ = desk.ask(Backups, "/v1/backups", cache=name)

@@ -19,7 +19,7 @@ def page(detail: CacheDetail) -> Iterator[str]:
         ("vault", settings.vault),
         ("source", settings.source),
         ("node", settings.node),
-        ("password", _password(settings.password_file, settings.password_env)),
+        ("password", _password(file=settings.password_file, variable=settings.password_env)),
         ("suspended", view.suspended or ""),
         ("since", f"{instant(view.added_at)}, {by}"),
         ("backups", f"{plural(view.backups, 'backup')}, {size(view.stored_bytes)} stored"),
@@ -36,7 +36,7 @@ def page(detail: CacheDetail) -> Iterator[str]:
         yield from found_lines(view.probe, indent="  ")
 
 
-def _password(file: str | None, variable: str | None) -> str:
+def _password(*, file: str | None, variable: str | None) -> str:
     if file:
         return f"in the file {file}"
     return f"in the daemon's environment, {variable}" if variable else "none"

@@ -76,7 +76,7 @@ class Desk:
             for line in lines:
                 click.echo(line)
 
-    def mark(self, text: str, colour: str) -> str:
+    def mark(self, text: str, *, colour: str) -> str:
         """Text in a colour, where there are colours."""
         return click.style(text, fg=colour, bold=True) if self.colours else text
 

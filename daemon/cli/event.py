@@ -8,9 +8,16 @@ import msgspec
 
 from daemon.answers import Answer
 from daemon.cli.desk import Desk
-from events.envelope import Who
 
 FOLLOWED_BEFORE = 10
+
+
+class Person(Answer, frozen=True):
+    """Who did it."""
+
+    kind: str
+    user: str | None = None
+    uid: int | None = None
 
 
 class Told(Answer, frozen=True):
@@ -18,7 +25,7 @@ class Told(Answer, frozen=True):
 
     position: int
     at: datetime
-    who: Who
+    who: Person
     sentence: str
 
 
@@ -29,19 +36,11 @@ class Told(Answer, frozen=True):
 @click.option("--follow", is_flag=True, help="Stay, and show each event as it happens.")
 @click.option("--json", "as_json", is_flag=True, help="Print NDJSON, each event as it is stored.")
 @click.pass_obj
-def events(  # noqa: PLR0913 - click hands each flag over by itself
-    desk: Desk,
-    *,
-    cache: str | None,
-    after: int | None,
-    last: int | None,
-    follow: bool,
-    as_json: bool,
-) -> None:
+def events(desk: Desk, /, *, follow: bool, as_json: bool, **given: str | int | None) -> None:
     """Show what happened, oldest first; with --follow the last ones and all that comes."""
-    if follow and after is None and last is None:
-        last = FOLLOWED_BEFORE
-    query = {"cache": cache, "after": after or 0, "last": last, "follow": follow}
+    query: dict[str, str | int | bool | None] = {**given, "follow": follow}
+    if follow and given["after"] is None and given["last"] is None:
+        query["last"] = FOLLOWED_BEFORE
     decoder = msgspec.json.Decoder(Told)
     with closing(desk.client.lines("/v1/events", query, endless=follow)) as lines:
         for line in lines:

@@ -6,7 +6,7 @@ nothing here sleeps, and all times are the daemon's.
 
 import sys
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TypeVar
 
 import click
@@ -80,12 +80,8 @@ def _until_ended(
         first = standing.now
         while not standing.ended:
             sign.show(standing)
-            step = sign.step
-            if timeout_seconds is not None:
-                left = timedelta(seconds=timeout_seconds) - (standing.now - first)
-                if left <= timedelta(0):
-                    raise _too_long(timeout_seconds)
-                step = min(step, max(0.05, left.total_seconds()))
+            waited = (standing.now - first).total_seconds()
+            step = _step(sign.step, timeout_seconds, waited_seconds=waited)
             found, raw = asked(step)
             standing = standing_of(found)
     except KeyboardInterrupt:
@@ -93,6 +89,20 @@ def _until_ended(
     finally:
         sign.clear()
     return found, raw
+
+
+def _step(usual: float, timeout_seconds: float | None, *, waited_seconds: float) -> float:
+    """How long the next question may be held back."""
+    if timeout_seconds is None:
+        return usual
+    left = timeout_seconds - waited_seconds
+    if left <= 0:
+        raise Failed(
+            "wait-timeout",
+            f"It has not ended within {timeout_seconds:g} s; it goes on in the daemon.",
+            "`valkeep status` shows how far it is.",
+        )
+    return min(usual, max(0.05, left))
 
 
 class _Plain:
@@ -146,11 +156,3 @@ def told(standing: Standing) -> str:
         left = max(0, progress.total_bytes - progress.moved_bytes) / rate
         words.append(f"{duration(left)} left")
     return "  ".join(words)
-
-
-def _too_long(timeout_seconds: float) -> Failed:
-    return Failed(
-        "wait-timeout",
-        f"It has not ended within {timeout_seconds:g} s; it goes on in the daemon.",
-        "`valkeep status` shows how far it is.",
-    )

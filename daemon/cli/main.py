@@ -39,6 +39,7 @@ class Root(Tree):
         "restore": Branch("daemon.cli.restore", "restore", "Restore a backup into a cache."),
         "events": Branch("daemon.cli.event", "events", "What happened, by whom and when."),
         "audit": Branch("daemon.cli.audit", "audit", "Prove that nobody edited the history."),
+        "serve": Branch("daemon.cli.serve", "serve", "Run the daemon."),
         "config": Branch("daemon.cli.configuration", "config", "Check or begin a configuration."),
     }
 
@@ -60,15 +61,6 @@ def cli(context: click.Context, socket: str | None) -> None:
     """Backups of Valkey that are known to restore."""
     environment = os.environ
     context.obj = Desk(environment, socket or environment.get("VALKEEP_SOCKET"))
-
-
-@cli.command()
-@click.option("--config", "file", metavar="FILE", help="The configuration file.")
-def serve(file: str | None) -> None:
-    """Run the daemon."""
-    from daemon.app import serve as run  # noqa: PLC0415 - only the daemon needs all that
-
-    raise click.exceptions.Exit(run(file))
 
 
 @cli.command()
@@ -98,7 +90,7 @@ def run(arguments: list[str]) -> int:
     try:
         code = cli.main(arguments, prog_name="valkeep", standalone_mode=False)
     except ValkeepError as error:
-        _tell(error.message, error.hint)
+        _tell(error.message, hint=error.hint)
         return next((exit_ for kind, exit_ in EXITS.items() if isinstance(error, kind)), 1)
     except Interrupted as interrupted:
         click.echo(f"\n{interrupted}", err=True)
@@ -110,7 +102,7 @@ def run(arguments: list[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _tell(message: str, hint: str) -> None:
+def _tell(message: str, *, hint: str) -> None:
     """The one form of every error: what happened, where and why below it, and what to do."""
     first, *rest = message.splitlines() or [""]
     click.echo(f"error: {first}", err=True)
@@ -123,7 +115,7 @@ def _tell(message: str, hint: str) -> None:
 def _misused(error: click.ClickException) -> int:
     context = error.ctx if isinstance(error, click.UsageError) else None
     path = context.command_path if context else "valkeep"
-    _tell(error.format_message(), f"`{path} --help` tells how it is used.")
+    _tell(error.format_message(), hint=f"`{path} --help` tells how it is used.")
     return USAGE
 
 

@@ -20,7 +20,7 @@ def confirm(desk: Desk, what: str, *, yes: bool) -> None:
         raise _declined()
 
 
-def name_typed(desk: Desk, what: str, name: str) -> None:
+def name_typed(desk: Desk, what: str, *, name: str) -> None:
     """Go on only after the name was typed; raises `Rejected` otherwise (R3)."""
     desk.note(what)
     typed = click.prompt("Type the cache's name to go on", err=True, default="", show_default=False)

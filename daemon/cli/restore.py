@@ -1,6 +1,7 @@
 """`valkeep restore`: the plan first, then the question, then the deed (R2, R3)."""
 
 import click
+import msgspec
 
 from daemon.answers import (
     Accepted,
@@ -15,6 +16,20 @@ from daemon.cli.question import confirm, name_typed
 from daemon.cli.restore_page import plan_lines, result_lines
 from daemon.commands import RequestRestore
 from daemon.errors import Failed, Rejected
+
+
+class Wish(msgspec.Struct, frozen=True):
+    """What the caller has said."""
+
+    reference: str
+    target: str
+    plan_only: bool
+    replace: bool
+    force: tuple[str, ...]
+    safety_backup: bool
+    yes: bool
+    wait: bool
+    timeout: float | None
 
 
 @click.command()
@@ -40,43 +55,41 @@ from daemon.errors import Failed, Rejected
 @click.option("--timeout", type=float, metavar="SECONDS", help="With --wait: no longer than this.")
 @json_option
 @click.pass_obj
-def restore(  # noqa: PLR0913 - click hands each flag over by itself
-    desk: Desk,
-    *,
-    reference: str,
-    target: str,
-    plan_only: bool,
-    replace: bool,
-    force: tuple[str, ...],
-    safety_backup: bool,
-    yes: bool,
-    wait: bool,
-    timeout: float | None,
-) -> None:
+def restore(desk: Desk, /, **given: object) -> None:
     """Restore BACKUP (an id, the beginning of one, or CACHE/NAME) into a running cache."""
-    wish = PlanRequest(backup=reference, to=target, safety_backup=safety_backup, force=force)
-    plan, raw = desk.tell(PlanAnswer, "/v1/plans", wish)
-    if plan_only:
-        desk.show(raw, plan_lines(plan, force, desk.width))
-        _refuse_blocked(plan)
+    wish = msgspec.convert(given, Wish)
+    plan = _planned(desk, wish)
+    if wish.plan_only:
         return
-    for line in plan_lines(plan, force, desk.width):
-        desk.note(line)
-    _refuse_blocked(plan)
-    replace = _allowed(desk, plan, replace=replace, yes=yes)
     request = RequestRestore(
         backup=plan.backup.backup_id,
         to=plan.target,
-        replace=replace,
-        safety_backup=safety_backup,
-        force=force,
+        replace=_allowed(desk, plan, wish),
+        safety_backup=wish.safety_backup,
+        force=wish.force,
     )
     answer, raw = desk.tell(Accepted, "/v1/commands", request)
     restore_id = answer.restore_id or ""
-    if not wait:
-        desk.show(raw, [f"Restore {restore_id} is asked for. {_see(plan.target)}"])
-        return
-    _wait(desk, restore_id, timeout, plan.target)
+    if wish.wait:
+        _wait(desk, restore_id, wish)
+    else:
+        desk.show(raw, [f"Restore {restore_id} is asked for. {_see(wish.target)}"])
+
+
+def _planned(desk: Desk, wish: Wish) -> PlanAnswer:
+    """The plan, shown: as the answer where only it was asked for, else before the deed."""
+    request = PlanRequest(
+        backup=wish.reference, to=wish.target, safety_backup=wish.safety_backup, force=wish.force
+    )
+    plan, raw = desk.tell(PlanAnswer, "/v1/plans", request)
+    lines = plan_lines(plan, wish.force, desk.width)
+    if wish.plan_only:
+        desk.show(raw, lines)
+    else:
+        for line in lines:
+            desk.note(line)
+    _refuse_blocked(plan)
+    return plan
 
 
 def _refuse_blocked(plan: PlanAnswer) -> None:
@@ -90,30 +103,30 @@ def _refuse_blocked(plan: PlanAnswer) -> None:
     raise Rejected(first.code, f"The plan has a blocker: {first.message}{more}", hint)
 
 
-def _allowed(desk: Desk, plan: PlanAnswer, *, replace: bool, yes: bool) -> bool:
+def _allowed(desk: Desk, plan: PlanAnswer, wish: Wish) -> bool:
     """Whether the target may be overwritten; asks for its name where that was not said (R3)."""
     keys = plan.plan.target_keys
     what = f"The cache {plan.target} holds {keys:,} keys; all of them will be overwritten"
     if not keys:
-        return replace
-    if replace:
-        confirm(desk, what, yes=yes or not desk.interactive)
+        return wish.replace
+    if wish.replace:
+        confirm(desk, what, yes=wish.yes or not desk.interactive)
         return True
-    if yes or not desk.interactive:
+    if wish.yes or not desk.interactive:
         raise Rejected(
             "not-empty",
             f"The cache {plan.target} holds {keys:,} keys.",
             "Say --replace to overwrite them.",
         )
-    name_typed(desk, f"{what}.", plan.target)
+    name_typed(desk, f"{what}.", name=plan.target)
     return True
 
 
-def _wait(desk: Desk, restore_id: str, timeout: float | None, target: str) -> None:
+def _wait(desk: Desk, restore_id: str, wish: Wish) -> None:
     try:
-        detail, raw = follow.restore(desk, restore_id, timeout)
+        detail, raw = follow.restore(desk, restore_id, wish.timeout)
     except Interrupted:
-        raise Interrupted(f"The restore goes on in the daemon. {_see(target)}") from None
+        raise Interrupted(f"The restore goes on in the daemon. {_see(wish.target)}") from None
     if detail.restore.phase == "completed":
         desk.show(raw, result_lines(detail.restore))
         return

@@ -47,17 +47,17 @@ def _finding(finding: Finding, forced: Collection[str], width: int) -> Iterator[
     level = finding.level.upper()
     if finding.forcible and finding.code in forced:
         level = "FORCED"
-    yield from _wrapped(f"  {level} {finding.code}: {finding.message}", "    ", width)
+    yield from _wrapped(f"  {level} {finding.code}: {finding.message}", width, indent="    ")
     if finding.hint:
-        yield from _wrapped(f"    hint: {finding.hint}", "      ", width)
+        yield from _wrapped(f"    hint: {finding.hint}", width, indent="      ")
 
 
 def _listed(lines: Collection[str], width: int) -> Iterator[str]:
     for line in lines:
-        yield from _wrapped(f"    - {line}", "      ", width)
+        yield from _wrapped(f"    - {line}", width, indent="      ")
 
 
-def _wrapped(text: str, indent: str, width: int) -> list[str]:
+def _wrapped(text: str, width: int, *, indent: str) -> list[str]:
     return textwrap.wrap(
         text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )

@@ -31,7 +31,7 @@ VAULTS = (
 @click.option("--watch", is_flag=True, help="Show it again every other second.")
 @json_option
 @click.pass_obj
-def status(desk: Desk, watch: bool) -> None:  # noqa: FBT001
+def status(desk: Desk, *, watch: bool) -> None:
     """Tell whether all is well, what runs, and how old the newest backups are."""
     while True:
         found, raw = desk.ask(Status, "/v1/status")
@@ -52,11 +52,13 @@ def _pause() -> None:
 def page(desk: Desk, found: Status) -> Iterator[str]:
     """The lines of the page: the answer first, then the reasons, then the rest."""
     if found.problems:
-        yield desk.mark(f"{plural(len(found.problems), 'problem')}:", "red")
+        yield desk.mark(f"{plural(len(found.problems), 'problem')}:", colour="red")
     else:
-        yield desk.mark("All is well.", "green")
+        yield desk.mark("All is well.", colour="green")
+    if not found.caches:
+        yield "No cache is backed up yet: valkeep cache add NAME --url valkey://HOST:PORT"
     for problem in found.problems:
-        yield f"  {desk.mark('!', 'red')} {problem.message}"
+        yield f"  {desk.mark('!', colour='red')} {problem.message}"
         yield f"    hint: {problem.hint}"
     yield from _running(found)
     caches = [_cache_row(found, view) for view in found.caches]

@@ -31,9 +31,9 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) 
     for row in cells:
         if tall:
             lines.append(row[kept[0]])
-            lines.append("    " + _line(columns, row, widths, kept[1:]))
+            lines.append("    " + _line(columns, row, widths=widths, kept=kept[1:]))
         else:
-            lines.append(_line(columns, row, widths, kept))
+            lines.append(_line(columns, row, widths=widths, kept=kept))
     return lines
 
 
@@ -48,7 +48,7 @@ def _fitting(columns: Sequence[Column], widths: Sequence[int], width: int) -> li
 
 
 def _line(
-    columns: Sequence[Column], row: Sequence[str], widths: Sequence[int], kept: Sequence[int]
+    columns: Sequence[Column], row: Sequence[str], *, widths: Sequence[int], kept: Sequence[int]
 ) -> str:
     return _GAP.join(
         row[i].rjust(widths[i]) if columns[i].right else row[i].ljust(widths[i]) for i in kept

@@ -35,6 +35,7 @@ class Tree(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The help's list, without importing any command."""
+        del ctx
         own = [(name, own.get_short_help_str(80)) for name, own in sorted(self.commands.items())]
         with formatter.section("Commands"):
             formatter.write_dl([*((n, b.help) for n, b in self.branches.items()), *own])

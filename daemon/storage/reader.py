@@ -57,11 +57,11 @@ async def read_plain(
         )
     stored = _Stored(vault, shard, reading.offload)
     await stored.check_size()
+    send, receive = anyio.create_memory_object_stream[_Parcel](_AHEAD)
     with one_error():
-        async with anyio.create_task_group() as tasks:
-            send, receive = anyio.create_memory_object_stream[_Parcel](_AHEAD)
+        async with receive, anyio.create_task_group() as tasks:
             tasks.start_soon(_fetch, stored, tasks, send)
-            async with receive, aclosing(_plain(stored, reading, receive)) as chunks:
+            async with aclosing(_plain(stored, reading, receive)) as chunks:
                 yield chunks
             tasks.cancel_scope.cancel()
 

@@ -137,7 +137,7 @@ def check_etag(etag: str, sent: Sum, *, what: str) -> None:
     if etag.strip('"') != sent.hex:
         raise Transient(
             "vault-corrupted",
-            f"the vault has other bytes for {what} than were sent (ETag {etag})",
+            f"{what} has arrived as other bytes than were sent (ETag {etag})",
             "bytes were damaged on the way or in the vault; it will be tried again",
         )
 

@@ -17,7 +17,7 @@ from daemon.storage.vault import ObjectName
 from daemon.storage.vault_errors import missing, too_large, too_short
 
 if TYPE_CHECKING:
-    from types_aiobotocore_s3.type_defs import GetObjectOutputTypeDef
+    from types_aiobotocore_s3.type_defs import GetObjectOutputTypeDef, HeadObjectOutputTypeDef
 
 _GONE = ("404", "NoSuchKey", "NotFound")
 
@@ -46,7 +46,7 @@ async def put(server: Server, name: ObjectName, data: bytes, *, only_new: bool =
                 return False
             raise
         if not is_encrypted_by_key(answer):
-            check_etag(answer["ETag"], sent, what=name)
+            check_etag(answer["ETag"], sent, what=f"{name} in {server.bucket.url}")
         return True
 
     return await server.run(call, try_it)
@@ -68,7 +68,7 @@ async def get(server: Server, name: ObjectName, limit_bytes: int) -> bytes | Non
         if size_bytes > limit_bytes:
             answer["Body"].close()
             raise too_large(server.bucket.url, name, size_bytes=size_bytes, limit_bytes=limit_bytes)
-        return await _body(answer, name, size_bytes)
+        return await _body(answer, f"{name} in {server.bucket.url}", size_bytes)
 
     return await server.run(Call(f"read {name}", "s3:GetObject", limit_bytes), try_it)
 
@@ -93,34 +93,39 @@ async def read_range(server: Server, name: ObjectName, *, offset: int, length: i
         if not answer.get("ContentRange", "").startswith(wanted):
             answer["Body"].close()
             raise too_short(server.bucket.url, name, end=offset + length)
-        return await _body(answer, name, length)
+        return await _body(answer, f"{name} in {server.bucket.url}", length)
 
     return await server.run(Call(f"read {name}", "s3:GetObject", length), try_it)
 
 
-async def size(server: Server, name: ObjectName) -> int | None:
-    """Bytes of an object. ``HEAD`` cannot tell a missing key from a missing bucket: ask."""
+async def head(server: Server, name: ObjectName) -> "HeadObjectOutputTypeDef | None":
+    """What the server says of an object; None also where the whole bucket is missing."""
 
-    async def try_it() -> int | None:
+    async def try_it() -> "HeadObjectOutputTypeDef | None":
         try:
-            answer = await server.client.head_object(
+            return await server.client.head_object(
                 Bucket=server.bucket.name, Key=server.bucket.prefix + name
             )
         except ClientError as error:
             if code_of(error) in _GONE:
                 return None
             raise
-        return answer["ContentLength"]
 
-    found = await server.run(Call(f"look at {name}", "s3:GetObject"), try_it)
-    if found is None:
-        await server.run(
-            Call("look at the bucket", "s3:ListBucket"),
-            lambda: server.client.list_objects_v2(
-                Bucket=server.bucket.name, Prefix=server.bucket.prefix + name, MaxKeys=1
-            ),
-        )
-    return found
+    return await server.run(Call(f"look at {name}", "s3:GetObject"), try_it)
+
+
+async def size(server: Server, name: ObjectName) -> int | None:
+    """Bytes of an object. ``HEAD`` cannot tell a missing key from a missing bucket: ask."""
+    found = await head(server, name)
+    if found is not None:
+        return found["ContentLength"]
+    await server.run(
+        Call("look at the bucket", "s3:ListBucket"),
+        lambda: server.client.list_objects_v2(
+            Bucket=server.bucket.name, Prefix=server.bucket.prefix + name, MaxKeys=1
+        ),
+    )
+    return None
 
 
 async def delete(server: Server, key: str) -> None:
@@ -146,13 +151,13 @@ async def abort_upload(server: Server, *, key: str, upload_id: str) -> None:
     await server.run(Call(f"give up the upload of {key}", "s3:AbortMultipartUpload"), try_it)
 
 
-async def _body(answer: "GetObjectOutputTypeDef", name: ObjectName, length: int) -> bytes:
+async def _body(answer: "GetObjectOutputTypeDef", where: str, length: int) -> bytes:
     async with answer["Body"] as body:
         data = await body.read()
     if len(data) != length:
         raise Transient(
             "vault-corrupted",
-            f"{len(data)} of {length} bytes of {name} came",
+            f"{len(data)} of {length} bytes of {where} came",
             "the connection was cut; it will be tried again",
         )
     return data

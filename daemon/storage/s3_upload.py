@@ -24,7 +24,7 @@ from daemon.storage.s3_calls import (
     no_upload,
 )
 from daemon.storage.s3_errors import Call, code_of
-from daemon.storage.s3_objects import abort_upload, put, read_range
+from daemon.storage.s3_objects import abort_upload, head, put, read_range
 from daemon.storage.vault import ObjectName
 from daemon.storage.vault_errors import lost_upload
 
@@ -161,7 +161,8 @@ class S3Writer:
                 Body=body,
             )
             if not is_encrypted_by_key(answer):
-                check_etag(answer["ETag"], sent, what=f"part {number} of {self._name}")
+                where = f"{self._name} in {self._server.bucket.url}"
+                check_etag(answer["ETag"], sent, what=f"part {number} of {where}")
             return Part(answer["ETag"], sent, call.moved_bytes)
 
         return await self._server.run(call, upload)
@@ -169,18 +170,15 @@ class S3Writer:
     async def _complete(self) -> None:
         """Make the object of its parts, and look that it is there and whole.
 
-        A repeated completion may find no upload because the first one had succeeded: then the
-        object itself is asked.
+        A repeated completion finds no upload because the first one, whose answer was lost,
+        had succeeded: then the object itself is asked.
         """
-        tries = 0
         parts: list[CompletedPartTypeDef] = [
             {"PartNumber": number, "ETag": self._parts[number].etag}
             for number in range(1, self._number)
         ]
 
         async def complete() -> bool:
-            nonlocal tries
-            tries += 1
             try:
                 await self._server.client.complete_multipart_upload(
                     Bucket=self._server.bucket.name,
@@ -191,8 +189,6 @@ class S3Writer:
             except ClientError as error:
                 if code_of(error) != "NoSuchUpload":
                     raise
-                if tries == 1:
-                    raise lost_upload(f"the upload of {self._name} is gone") from error
                 return False
             return True
 
@@ -201,10 +197,10 @@ class S3Writer:
 
     async def _check_whole(self, *, trusting: bool) -> None:
         """The size always; the bytes themselves where neither ETag nor answer vouches for them."""
-        found = await self._server.run(
-            Call(f"look at {self._name}", "s3:GetObject"),
-            lambda: self._server.client.head_object(Bucket=self._server.bucket.name, Key=self._key),
-        )
+        found = await head(self._server, self._name)
+        if found is None:
+            where = self._server.bucket.url
+            raise lost_upload(f"the upload of {self._name} to {where} is gone, and no object there")
         if found["ContentLength"] != self._sent_bytes:
             raise self._unlike(f"{found['ContentLength']} bytes, not {self._sent_bytes}")
         if self._etag_is_ours(found):
@@ -233,6 +229,6 @@ class S3Writer:
     def _unlike(self, how: str) -> Transient:
         return Transient(
             "vault-corrupted",
-            f"{self._name} in {self._server.bucket.url} has {how} as were sent",
+            f"{self._name} in {self._server.bucket.url} is not what was sent: {how}",
             "the server put it together wrongly; it will be sent again",
         )

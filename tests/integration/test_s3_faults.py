@@ -192,16 +192,28 @@ async def test_clear_finds_an_upload_that_could_not_be_given_up(bench: Bench) ->
 
 async def test_a_lost_completion_is_compared_byte_by_byte(bench: Bench) -> None:
     """An upload that is gone when its completion is repeated counts only if the bytes are ours."""
-    bench.proxy.faults += [
+    gone = [
         Fault("complete", "lose"),
-        Fault("head", "etag", times=1_000),
+        Fault("complete", "refuse", status=404, code="NoSuchUpload"),
     ]
+    bench.proxy.faults += [*gone, Fault("head", "etag", times=1_000)]
     await bench.store()
+    assert [1, 1] == [fault.fired for fault in gone]
     assert bench.proxy.count("get") == 3
-    bench.proxy.faults += [Fault("complete", "lose"), Fault("get", "flip", times=1_000)]
+    for fault in gone:
+        fault.fired = 0
+    bench.proxy.faults.append(Fault("get", "flip", times=1_000))
     with pytest.raises(Transient) as failed:
         await bench.store()
     assert failed.value.code == "vault-corrupted"
+
+
+async def test_an_upload_that_vanished_is_not_a_success(bench: Bench) -> None:
+    """Where there is neither the upload nor the object, somebody has swept it away."""
+    bench.proxy.faults.append(Fault("complete", "refuse", 9, status=404, code="NoSuchUpload"))
+    with pytest.raises(Transient) as failed:
+        await bench.store()
+    assert failed.value.code == "upload-lost"
 
 
 @pytest.mark.parametrize("kind", ["cut", "reset", "refuse"])

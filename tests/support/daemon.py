@@ -7,10 +7,8 @@ it as the daemon does. Paths are short, because a Unix socket's must be.
 import os
 import signal
 import socket
-import subprocess
-import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator, Mapping
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
@@ -18,26 +16,29 @@ from typing import TypeVar
 import anyio
 import msgspec
 from anyio import to_thread
-from anyio.abc import Process
 from msgspec import Struct
 
 from daemon.answers import Accepted, BackupDetail, Backups, BackupView, RestoreDetail, RestoreView
 from daemon.api.streams import EventLine
 from daemon.client import Client, Query, path_of
 from daemon.commands import AddCache, Request, RequestBackup, RequestRestore
+from daemon.errors import Forbidden, Unreachable
 from events import codec
 from events.envelope import Envelope
 from events.facts import CommitId, Position, SourceKind, Stream
 from events.types import Event
 from projections.state import State, evolve
 from projections.work import outstanding
+from tests.support.nursery import Nursery
 
-ROOT = Path(__file__).parents[2]
 READY_SECONDS = 30.0
 END_SECONDS = 40.0
 WORK_SECONDS = 60.0
+DEAD = (Unreachable, Forbidden)
+"""What a client sees of a daemon that dies: with the request unread it looks like a refusal."""
 
 Answer = TypeVar("Answer", bound=Struct)
+T = TypeVar("T")
 Look = Callable[[], Awaitable[None]]
 
 
@@ -52,14 +53,21 @@ class Told(Struct, frozen=True):
 class DaemonProcess:
     """One installation: a configuration, a log, and at most one daemon that runs on them."""
 
-    def __init__(self, directory: Path, config: str, environment: Mapping[str, str]) -> None:
+    def __init__(self, nursery: Nursery, directory: Path, environment: Mapping[str, str]) -> None:
         self.directory = directory
         self.socket = directory / "s"
         self.log = directory / "data" / "events.db"
         self.config = directory / "v.toml"
-        self.environment = dict(environment)
-        self._process: Process | None = None
-        self.configure(config)
+        self.environment = {
+            "PATH": os.defpath,
+            "LC_ALL": "C.UTF-8",
+            "HOME": str(directory),
+            "NOTIFY_SOCKET": str(directory / "n"),
+            **environment,
+        }
+        self._nursery = nursery
+        self._pid: int | None = None
+        self._code: int | None = None
 
     def configure(self, config: str) -> None:
         """Write the configuration; `config` is all but the daemon's own places."""
@@ -76,42 +84,29 @@ bind = "127.0.0.1"
 
     @property
     def pid(self) -> int:
-        """The process that runs now."""
-        assert self._process is not None, "no daemon runs"
-        return self._process.pid
+        """The process that was started last."""
+        assert self._pid is not None, "no daemon was started"
+        return self._pid
 
     async def start(self, *, doom: str | None = None) -> None:
         """Run it until it says that it is ready; with a doom it will kill itself there."""
-        with _notices(self.directory / "n") as notices:
-            await self.launch(doom=doom)
-            with anyio.move_on_after(READY_SECONDS):
-                async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(_when, self._wait, tasks.cancel_scope)
-                    tasks.start_soon(_when, notices, tasks.cancel_scope)
+        with _notices(self.directory / "n") as ready:
+            self.launch(doom=doom)
+            with anyio.fail_after(READY_SECONDS):
+                await _first_of(self.ended, ready)
         assert self.running(), f"the daemon ended at once: {self.output()}"
 
-    async def launch(self, *, doom: str | None = None) -> None:
+    def launch(self, *, doom: str | None = None) -> None:
         """Start the process and wait for nothing."""
         assert not self.running(), "a daemon runs already"
-        program = ["daemon.cli", "serve", "--config", str(self.config)]
-        if doom is not None:
-            program = ["tests.support.doomed", str(self.config), doom]
-        environment = {"PATH": os.defpath, "LC_ALL": "C.UTF-8", "HOME": str(self.directory)}
-        environment |= {"NOTIFY_SOCKET": str(self.directory / "n")} | self.environment
-        with (self.directory / "output").open("ab") as sink:
-            self._process = await anyio.open_process(
-                [sys.executable, "-X", "dev", "-m", *program],
-                stdin=subprocess.DEVNULL,
-                stdout=sink,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                cwd=ROOT,
-                start_new_session=True,
-            )
+        self._code = None
+        self._pid = self._nursery.birth(
+            self.config, self.directory / "output", self.environment, doom
+        )
 
     def running(self) -> bool:
-        """Whether the process that was started last still lives."""
-        return self._process is not None and self._process.returncode is None
+        """Whether the process that was started last has not been seen to end."""
+        return self._pid is not None and self._code is None
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal."""
@@ -129,23 +124,16 @@ bind = "127.0.0.1"
 
     async def ended(self) -> int:
         """Wait until the process is gone; its exit code, negative for a signal."""
-        with anyio.fail_after(END_SECONDS):
-            return await self._wait()
-
-    async def _wait(self) -> int:
-        assert self._process is not None
-        return await self._process.wait()
+        if self._code is None:
+            with anyio.fail_after(END_SECONDS):
+                self._code = await self._nursery.wake(self.pid)
+        return self._code
 
     async def aclose(self) -> None:
         """End whatever still runs, at once."""
-        if self._process is None:
-            return
-        with anyio.CancelScope(shield=True):
-            if self._process.returncode is None:
-                with suppress(ProcessLookupError):
-                    self._process.kill()
-                await self._process.wait()
-            await self._process.aclose()
+        if self.running():
+            with anyio.CancelScope(shield=True):
+                await self.kill()
 
     def output(self) -> str:
         """All that any run of it printed."""
@@ -219,17 +207,19 @@ bind = "127.0.0.1"
         """All events, in order."""
         return [told.event for told in await self.history()]
 
-    async def until(self, wanted: Callable[[State, Event], bool], look: Look | None = None) -> State:
+    async def until(
+        self, wanted: Callable[[State, Event], bool], look: Look | None = None
+    ) -> State:
         """Follow the history until an event makes it so; the state then. `look` after each."""
         state = State()
         with anyio.fail_after(WORK_SECONDS):
-            lines = self._told(follow=True)
-            while (told := await _threaded(lambda: next(lines, None))) is not None:
-                state = evolve(state, told.envelope, told.event)
-                if look is not None:
-                    await look()
-                if wanted(state, told.event):
-                    return state
+            with closing(self._told(follow=True)) as lines:
+                while (told := await _threaded(lambda: next(lines, None))) is not None:
+                    state = evolve(state, told.envelope, told.event)
+                    if look is not None:
+                        await look()
+                    if wanted(state, told.event):
+                        return state
         raise AssertionError(f"the history ended: {self.output()}")
 
     async def settled(self, look: Look | None = None) -> State:
@@ -239,19 +229,20 @@ bind = "127.0.0.1"
             lambda state, _: state.position >= end and not list(outstanding(state)), look
         )
 
-    def _told(self, *, follow: bool) -> Iterator[Told]:
+    def _told(self, *, follow: bool) -> Generator[Told, None, None]:
         client = Client(str(self.socket), patience_seconds=WORK_SECONDS)
         for line in client.lines("/v1/events", {"follow": follow}):
             yield _told(msgspec.json.decode(line, type=EventLine))
 
 
 @asynccontextmanager
-async def daemon_process(
-    config: str, environment: Mapping[str, str] | None = None
+async def installation(
+    nursery: Nursery, config: str, environment: Mapping[str, str] | None = None
 ) -> AsyncGenerator[DaemonProcess, None]:
-    """An installation in a short temporary folder, not started; killed at the end."""
+    """A fresh installation in a short temporary folder, not started; killed at the end."""
     with TemporaryDirectory(prefix="vk") as folder:
-        daemon = DaemonProcess(Path(folder), config, environment or {})
+        daemon = DaemonProcess(nursery, Path(folder), environment or {})
+        daemon.configure(config)
         try:
             yield daemon
         finally:
@@ -275,14 +266,37 @@ def _told(line: EventLine) -> Told:
     return Told(envelope, codec.decode(bytes(line.event)), line.sentence)
 
 
-class _Notices:
-    """Waits for ``READY=1`` on a socket that the daemon was told of."""
+@contextmanager
+def _notices(path: Path) -> Iterator[Callable[[], Awaitable[None]]]:
+    """A socket like the service manager's; what it gives waits for ``READY=1``."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+        path.unlink(missing_ok=True)
+        channel.bind(str(path))
+        channel.settimeout(0)
 
-    def __init__(self, channel: socket.socket) -> None:
-        self._channel = channel
+        async def ready() -> None:
+            told: list[bytes] = []
+            while b"READY=1" not in told:
+                await anyio.wait_readable(channel)
+                told = channel.recv(4096).split(b"\n")
 
-    async def __call__(self) -> None:
-        while True:
-            await anyio.wait_readable(self._channel)
-            if b"READY=1" in self._channel.recv(4096).split(b"\n"):
-                return
+        yield ready
+
+
+async def _first_of(
+    first: Callable[[], Awaitable[object]], other: Callable[[], Awaitable[object]]
+) -> None:
+    """Return when either has ended."""
+
+    async def run(function: Callable[[], Awaitable[object]]) -> None:
+        await function()
+        tasks.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run, first)
+        tasks.start_soon(run, other)
+
+
+async def _threaded(function: Callable[[], T]) -> T:
+    """A blocking call in a thread, which is left to itself when the test is over."""
+    return await to_thread.run_sync(function, abandon_on_cancel=True)

@@ -162,8 +162,8 @@ class _Relay:
 
     def _look(self, request: web.BaseRequest, operation: Operation, body: bytes) -> None:
         """Recompute every checksum that the request carries."""
-        proxy, headers = self._proxy, dict(request.headers)
-        proxy.seen.append(Seen(operation, request.path, len(body), headers))
+        proxy, headers = self._proxy, request.headers
+        proxy.seen.append(Seen(operation, request.path, len(body), dict(headers)))
         where = f"{operation} {request.path}"
         md5 = b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
         if operation in ("part", "put") and "Content-MD5" not in headers:

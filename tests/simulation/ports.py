@@ -1,0 +1,263 @@
+"""The daemon's ports in a simulated world: vault, caches, log and threads over one line.
+
+Each does what the seam's contract says and nothing more; time and faults come from the line.
+"""
+
+import hashlib
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
+from typing import ParamSpec, TypeVar
+
+import anyio
+
+from daemon.errors import Failed, Permanent
+from daemon.ports import Progress
+from daemon.storage.vault import ObjectInfo, ObjectName
+from events.envelope import Commit, Entry, Head, Record
+from events.facts import START as GENESIS
+from events.facts import CacheSettings, Position, Probe, SnapshotFacts, Stream
+from events.log import Appended, Conflict, LogUnwritable
+from events.memory import InMemoryLog
+from tests.simulation.far import LATENCY, Far, Line
+from tests.simulation.virtual import START
+from tests.support.samples import PROBE, SERVER
+
+P = ParamSpec("P")
+T = TypeVar("T")
+PIECE = 200
+
+
+async def inline(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """The `Offload` port: takes its time, is not interrupted, and runs right here."""
+    with anyio.CancelScope(shield=True):
+        await anyio.sleep(LATENCY / 10)
+        return function(*args, **kwargs)
+
+
+class FarVault:
+    """A `Vault` at the other end of the line."""
+
+    url = "far:"
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+
+    @asynccontextmanager
+    async def create(self, name: ObjectName) -> AsyncIterator["FarWriter"]:
+        """See `Vault.create`."""
+        number = await self._line.call(f"create {name}", lambda far: far.begin(name))
+        writer = FarWriter(self._line, name, number)
+        try:
+            yield writer
+        finally:
+            if not writer.committed:
+                with anyio.CancelScope(shield=True), suppress(Failed):
+                    await self._line.call(f"abort {name}", lambda far: far.abort(number))
+
+    async def put(self, name: ObjectName, data: bytes) -> None:
+        """See `Vault.put`."""
+        await self._line.call(f"put {name}", lambda far: far.objects.update({name: data}))
+
+    async def put_new(self, name: ObjectName, data: bytes) -> bool:
+        """See `Vault.put_new`."""
+
+        def effect(far: Far) -> bool:
+            return far.objects.setdefault(name, data) is data
+
+        return await self._line.call(f"put_new {name}", effect)
+
+    async def get(self, name: ObjectName, limit_bytes: int) -> bytes | None:
+        """See `Vault.get`."""
+        return await self._line.call(f"get {name}", lambda far: far.objects.get(name))
+
+    async def read(self, name: ObjectName, offset: int, length: int) -> bytes:
+        """See `Vault.read`."""
+        data = await self._line.call(f"read {name}", lambda far: far.objects.get(name))
+        if data is None or len(data) < offset + length:
+            raise Permanent("object-missing", f"no {name}", "look for it")
+        return data[offset : offset + length]
+
+    async def size(self, name: ObjectName) -> int | None:
+        """See `Vault.size`."""
+        data = await self._line.call(f"size {name}", lambda far: far.objects.get(name))
+        return None if data is None else len(data)
+
+    async def list(self, prefix: str) -> AsyncGenerator[ObjectInfo, None]:
+        """See `Vault.list`."""
+        found = await self._line.call(f"list {prefix}", lambda far: sorted(far.objects.items()))
+        for name, data in found:
+            if name.startswith(prefix):
+                yield ObjectInfo(ObjectName(name), len(data))
+
+    async def delete(self, name: ObjectName) -> None:
+        """See `Vault.delete`."""
+        await self._line.call(f"delete {name}", lambda far: far.objects.pop(name, None))
+
+    async def clear(self, prefix: str) -> None:
+        """See `Vault.clear`."""
+        await self._line.call(f"clear {prefix}", lambda far: far.clear(prefix))
+
+    async def aclose(self) -> None:
+        """Nothing to give back."""
+
+
+class FarWriter:
+    """An `ObjectWriter` over one upload; its commit runs in a thread and cannot be stopped."""
+
+    def __init__(self, line: Line, name: ObjectName, number: int) -> None:
+        self._line = line
+        self._name = name
+        self._number = number
+        self.committed = False
+
+    async def write(self, data: bytes) -> None:
+        """See `ObjectWriter.write`."""
+        number = self._number
+        await self._line.call(f"write {self._name}", lambda far: far.append(number, data))
+
+    async def commit(self) -> None:
+        """See `ObjectWriter.commit`."""
+        number = self._number
+        with anyio.CancelScope(shield=True):
+            await self._line.call(f"commit {self._name}", lambda far: far.commit(number))
+        self.committed = True
+
+
+class FarCaches:
+    """The `Caches` seam: every snapshot is another small, valid RDB, sent in pieces."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+
+    async def probe(self, settings: CacheSettings) -> Probe:
+        """See `Caches.probe`."""
+        return await self._line.call("probe", lambda _: PROBE)
+
+    @asynccontextmanager
+    async def snapshot(
+        self, settings: CacheSettings, progress: Progress
+    ) -> AsyncIterator["FarSnapshot"]:
+        """See `Caches.snapshot`."""
+        far = self._line.far
+        far.open_snapshots += 1
+        try:
+            rdb = await self._line.call("snapshot", lambda far: far.snapshot())
+            yield FarSnapshot(self._line, rdb)
+        finally:
+            far.open_snapshots -= 1
+
+
+class FarSnapshot:
+    """One snapshot under way."""
+
+    def __init__(self, line: Line, rdb: bytes) -> None:
+        self._line = line
+        self._rdb = rdb
+
+    @property
+    def expected_bytes(self) -> int | None:
+        """See `Snapshot.expected_bytes`."""
+        return len(self._rdb)
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        """See `Snapshot.chunks`; a faulty source may end early or tell other bytes."""
+        for at in range(0, len(self._rdb), PIECE):
+            piece = self._rdb[at : at + PIECE]
+            done = len(self._line.hit)
+            await self._line.call("piece", lambda _: None)
+            match self._line.hit[done:]:
+                case ["short"]:
+                    return
+                case ["flipped"]:
+                    piece = bytes([piece[0] ^ 1]) + piece[1:]
+            yield piece
+
+    async def facts(self) -> SnapshotFacts:
+        """See `Snapshot.facts`."""
+        await self._line.call("facts", lambda _: None)
+        taken_at = START + timedelta(seconds=anyio.current_time())
+        return SnapshotFacts(
+            server=SERVER, source="replication", reason="", rdb_version=11, taken_at=taken_at
+        )
+
+
+class FarLog:
+    """An `EventLog` whose records outlive the daemon; appending takes its time, there and back."""
+
+    def __init__(self, line: Line, seen: Callable[[tuple[Record, ...]], None]) -> None:
+        self._line = line
+        self._seen = seen
+        self._inner = InMemoryLog()
+
+    async def reopen(self) -> None:
+        """Bring back what is on the disk, commit by commit; the same hashes must come out."""
+        heads: dict[Stream, Position] = {}
+        for commit in _commits(self._line.far.records):
+            relied = {entry.stream: heads.get(entry.stream, GENESIS) for entry in commit.entries}
+            (answer,) = await self._inner.append([_relying(commit, relied)])
+            assert isinstance(answer, Appended)
+            heads |= {record.envelope.stream: record.position for record in answer.records}
+        records = [record async for record in self._inner.read()]
+        assert records == self._line.far.records
+
+    async def append(self, commits: Sequence[Commit]) -> tuple[Appended | Conflict, ...]:
+        """See `EventLog.append`."""
+        fault = self._line.fault("append")
+        with anyio.CancelScope(shield=True):
+            await anyio.sleep(LATENCY)
+            if fault is not None:
+                raise LogUnwritable("the disk is full", "make room")
+            answers = await self._inner.append(commits)
+            for answer in answers:
+                if isinstance(answer, Appended) and not answer.repeated:
+                    self._line.far.records.extend(answer.records)
+                    self._seen(answer.records)
+        await anyio.sleep(LATENCY)
+        return answers
+
+    def read(self, after: Position = GENESIS) -> AsyncGenerator[Record, None]:
+        """See `EventLog.read`."""
+        return self._inner.read(after)
+
+    def subscribe(self, after: Position = GENESIS) -> AsyncGenerator[Record, None]:
+        """See `EventLog.subscribe`."""
+        return self._inner.subscribe(after)
+
+    async def head(self) -> Head:
+        """See `EventLog.head`."""
+        return await self._inner.head()
+
+
+def _commits(records: list[Record]) -> list[Commit]:
+    commits: dict[str, Commit] = {}
+    for record in records:
+        envelope = record.envelope
+        before = commits[envelope.commit_id].entries if envelope.commit_id in commits else ()
+        commits[envelope.commit_id] = Commit(
+            commit_id=envelope.commit_id,
+            at=envelope.at,
+            who=envelope.who,
+            relied={},
+            entries=(*before, Entry(envelope.stream, record.data)),
+            key=envelope.key,
+            cause=envelope.cause,
+        )
+    return list(commits.values())
+
+
+def _relying(commit: Commit, relied: dict[Stream, Position]) -> Commit:
+    return Commit(
+        commit_id=commit.commit_id,
+        at=commit.at,
+        who=commit.who,
+        relied=relied,
+        entries=commit.entries,
+        key=commit.key,
+        cause=commit.cause,
+    )
+
+
+def sha256(data: bytes) -> str:
+    """Hexadecimal."""
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,111 @@
+"""The real daemon, doomed to kill itself with SIGKILL at a named point.
+
+Run as ``python -m tests.support.doomed CONFIG POINT``. A point is one of
+
+    before TAG            an append to the log that holds such an event is about to begin
+    after TAG             it is durable, and nobody has been told yet
+    phase NAME            work enters that phase
+    bytes NUMBER NAME     so many bytes were moved in one phase of that name
+
+and ``#2`` at the end means the second time. Nothing else of the daemon is changed.
+"""
+
+import os
+import re
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import NamedTuple
+from unittest.mock import patch
+
+from daemon.app import serve
+from daemon.board import Entry
+from events.envelope import Commit
+from events.log import Appended, Conflict
+from events.sqlite import SqliteLog
+
+_POINT = re.compile(r"(before|after|phase|bytes) (?:(\d+) )?(.+?)(?: #(\d+))?")
+_append, _phase, _advance = SqliteLog.append, Entry.phase, Entry.advance
+
+
+class Point(NamedTuple):
+    """Where it dies."""
+
+    kind: str
+    name: str
+    bytes: int
+    time: int
+
+
+def point(text: str) -> Point:
+    """A point from its text."""
+    found = _POINT.fullmatch(text)
+    if found is None:
+        raise ValueError(f"no such point: {text!r}")
+    kind, moved, name, time = found.groups()
+    return Point(kind, name, int(moved or 0), int(time or 1))
+
+
+class Doom:
+    """Watches the daemon's own steps, and ends it at its point."""
+
+    def __init__(self, fate: Point) -> None:
+        self._fate = fate
+        self._left = fate.time
+
+    def met(self, kind: str, name: str) -> None:
+        """A step of that kind and name is made now."""
+        if (kind, name) != (self._fate.kind, self._fate.name):
+            return
+        self._left -= 1
+        if self._left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def moved(self, phase: str, before_bytes: int, after_bytes: int) -> None:
+        """A phase has got so far."""
+        if before_bytes < self._fate.bytes <= after_bytes:
+            self.met("bytes", phase)
+
+
+def install(doom: Doom, stack: ExitStack) -> None:
+    """Put the doom behind the log's appends and the progress board."""
+
+    async def append(log: SqliteLog, commits: Sequence[Commit]) -> tuple[Appended | Conflict, ...]:
+        tags = [_tag(entry.data) for commit in commits for entry in commit.entries]
+        for tag in tags:
+            doom.met("before", tag)
+        answers = await _append(log, commits)
+        for tag in tags:
+            doom.met("after", tag)
+        return answers
+
+    def phase(entry: Entry, name: str, total_bytes: int | None = None) -> None:
+        _phase(entry, name, total_bytes)
+        doom.met("phase", name)
+
+    def advance(entry: Entry, moved_bytes: int) -> None:
+        standing = entry._standing
+        before_bytes = standing.moved_bytes
+        _advance(entry, moved_bytes)
+        doom.moved(standing.phase, before_bytes=before_bytes, after_bytes=standing.moved_bytes)
+
+    stack.enter_context(patch.object(SqliteLog, "append", append))
+    stack.enter_context(patch.object(Entry, "phase", phase))
+    stack.enter_context(patch.object(Entry, "advance", advance))
+
+
+def _tag(data: bytes) -> str:
+    found = re.search(rb'"type":"([a-z-]+)/', data)
+    return found[1].decode() if found else ""
+
+
+def main(config: str, text: str) -> int:
+    """Run the daemon until its end."""
+    with ExitStack() as stack:
+        install(Doom(point(text)), stack)
+        return serve(config)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,93 @@
+"""What must be true when a daemon that was cut off has settled everything.
+
+Looks from outside only: into the vault's directory, at the engine, at the API's answers.
+"""
+
+import hashlib
+from pathlib import Path
+
+import msgspec
+import zstandard
+
+from daemon.answers import VerdictView
+from daemon.storage.manifest import Manifest
+from events.types import AttemptStarted, BackupAbandoned, BackupCompleted, BackupRequested
+from tests.support.daemon import DaemonProcess
+from tests.support.servers import Node
+
+TOUCHED = (
+    "min-replicas-to-write",
+    "min-replicas-max-lag",
+    "replica-read-only",
+    "repl-diskless-load",
+    "masterauth",
+    "masteruser",
+)
+
+
+async def settings_of(node: Node) -> dict[str, str]:
+    """The settings that a restore may touch."""
+    client = node.client()
+    try:
+        found = await client.config_get(*TOUCHED)
+        return {str(name): str(value) for name, value in found.items()}
+    finally:
+        await client.aclose()
+
+
+async def is_at_rest(node: Node, settings: dict[str, str]) -> None:
+    """The engine lives, is a primary, takes writes, and is set as it was."""
+    assert node.running(), node.output()
+    assert await settings_of(node) == settings
+    client = node.client(database=15)
+    try:
+        replication = await client.info("replication")
+        assert (replication["role"], replication["connected_slaves"]) == ("master", 0)
+        assert await client.set("written", "again")
+        assert await client.delete("written") == 1
+    finally:
+        await client.aclose()
+
+
+async def only_whole_backups(daemon: DaemonProcess, folder: Path) -> None:
+    """Each backup that is listed lies in the vault, all of it."""
+    for backup in await daemon.listed():
+        assert backup.stored_bytes is not None
+        is_whole(folder / "caches" / backup.cache / backup.backup_id)
+
+
+async def is_tidy(daemon: DaemonProcess, folder: Path) -> None:
+    """The vault holds the backups that are listed, all of each, and nothing else."""
+    await only_whole_backups(daemon, folder)
+    expected = {
+        f"caches/{backup.cache}/{backup.backup_id}/{name}"
+        for backup in await daemon.listed()
+        for name in ("0000.rdb.zst", "manifest.json")
+    }
+    assert files_in(folder) - {"valkeep.json"} == expected
+
+
+def files_in(folder: Path) -> set[str]:
+    """Everything in a folder that is no folder, hidden or not."""
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir()}
+
+
+def is_whole(folder: Path) -> None:
+    """A backup's manifest tells the truth about the object beside it, to the last byte."""
+    manifest = msgspec.json.decode((folder / "manifest.json").read_bytes(), type=Manifest)
+    (shard,) = manifest.shards
+    stored = (folder / "0000.rdb.zst").read_bytes()
+    assert sum(block.size_bytes for block in shard.blocks) == len(stored)
+    plain = zstandard.ZstdDecompressor().decompressobj().decompress(stored)
+    assert (len(plain), hashlib.sha256(plain).hexdigest()) == (shard.plain_bytes, shard.sha256)
+
+
+async def log_is_sound(daemon: DaemonProcess) -> None:
+    """The chain holds to its end, and every backup that was begun has ended."""
+    verdict = await daemon.get(VerdictView, "audit", "verify")
+    history = await daemon.events()
+    assert verdict.position == verdict.records == len(history)
+    ended = {e.backup_id for e in history if isinstance(e, BackupCompleted | BackupAbandoned)}
+    asked = {e.backup_id for e in history if isinstance(e, BackupRequested)}
+    begun = {e.backup_id for e in history if isinstance(e, AttemptStarted)}
+    assert begun <= asked == ended
