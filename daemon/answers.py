@@ -235,9 +235,23 @@ class Status(Answer, frozen=True):
     """Those that have not ended."""
 
 
+class TipView(Answer, frozen=True):
+    """One vault's memory of the log: its newest manifest's, or why there is none (`unread`).
+
+    `position` and `hash` are the chain's head when that backup was written.
+    """
+
+    vault: str
+    backup_id: str | None = None
+    position: int | None = None
+    hash: str | None = None
+    unread: str | None = None
+
+
 class VerdictView(Answer, frozen=True):
-    """The chain was followed to its end without a break."""
+    """The chain was followed to its end without a break, and agrees with these `tips`."""
 
     records: int
     position: int
     hash: str
+    tips: tuple[TipView, ...] = ()

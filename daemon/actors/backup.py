@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from daemon.actors.seams import Packed, Packer, WritableVaults
 from daemon.commands import ReportAttemptFailed, ReportSnapshot, ReportStored, StartAttempt
-from daemon.errors import Failed, Rejected
+from daemon.errors import Failed, Permanent, Rejected, ValkeepError
 from daemon.ledger import DAEMON, Ledger
 from daemon.ports import Clock, Progress
 from daemon.storage import names
@@ -55,10 +55,12 @@ class BackupActor:
         backup = state.catalog[work.cache][work.backup_id]
         try:
             await self._attempt(backup, state.caches[work.cache].settings, progress)
-        except Rejected:
-            return
         except Failed as error:
             await self._failed(work, error.as_failure())
+        except ValkeepError as error:
+            # Superseded, and then so is this report; or refused by something, and that is for good.
+            end = Permanent(error.code, error.message, error.hint)
+            await self._failed(work, end.as_failure())
 
     async def crashed(self, work: BackupWork, failure: Failure) -> None:
         """Our own bug: the attempt failed, and we are to blame (M3)."""

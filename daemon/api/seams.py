@@ -9,6 +9,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from daemon.answers import TipView
 from daemon.board import Standing
 from daemon.ledger import Ledger
 from daemon.ports import Clock, Offload
@@ -41,6 +42,19 @@ class Standings(Protocol):
         ...
 
 
+class Tips(Protocol):
+    """What the vaults remember of the log (L3)."""
+
+    async def __call__(self) -> tuple[TipView, ...]:
+        """One for each vault; a vault that cannot be read says so instead of raising."""
+        ...
+
+
+async def no_tips() -> tuple[TipView, ...]:
+    """Nobody remembers anything."""
+    return ()
+
+
 class Outside(Struct, frozen=True):
     """Everything that answers are made of.
 
@@ -60,3 +74,4 @@ class Outside(Struct, frozen=True):
     locate: Callable[[Backup], tuple[str, ...]]
     version: str
     started_at: datetime
+    tips: Tips = no_tips

@@ -13,9 +13,10 @@ import anyio
 import msgspec
 from msgspec import Meta, Struct
 
-from daemon.answers import VerdictView
+from daemon.answers import TipView, VerdictView
 from daemon.api.asked import Asked
 from daemon.api.sentences import sentence
+from daemon.errors import Failed
 from events import audit as proof
 from events import codec
 from events.audit import Line as ExportLine
@@ -158,7 +159,49 @@ async def export(asked: Asked) -> AsyncGenerator[bytes, None]:
 
 
 async def verify(asked: Asked) -> VerdictView:
-    """Follow the chain to its end; raises `LogCorrupt` where it breaks."""
-    async with aclosing(asked.outside.ledger.records(START)) as records:
-        verdict = await proof.verify(records)
-    return VerdictView(verdict.records, verdict.head_position, verdict.head_hash.hex())
+    """Follow the chain to its end, and compare it with what the vaults remember of it.
+
+    Raises `LogCorrupt` where the chain breaks, `Failed("log-set-back")` or
+    `Failed("log-replaced")` where a vault remembers another one.
+    """
+    tips = await asked.outside.tips()
+    found: dict[int, str] = {tip.position: "" for tip in tips if tip.position is not None}
+    async with (
+        aclosing(asked.outside.ledger.records(START)) as records,
+        aclosing(_noting(records, found)) as noted,
+    ):
+        verdict = await proof.verify(noted)
+    for tip in tips:
+        if tip.position:
+            _compare(tip, found[tip.position], verdict.head_position)
+    return VerdictView(verdict.records, verdict.head_position, verdict.head_hash.hex(), tips)
+
+
+async def _noting(
+    records: AsyncGenerator[Record, None], found: dict[int, str]
+) -> AsyncGenerator[Record, None]:
+    """The same records, and the hashes at the wanted positions."""
+    async for record in records:
+        if record.position in found:
+            found[record.position] = record.hash.hex()
+        yield record
+
+
+def _compare(tip: TipView, found: str, head: Position) -> None:
+    """A log that was cut, or set back to an older copy, is a whole chain in itself."""
+    if found == tip.hash:
+        return
+    what = f"Backup {tip.backup_id} in vault {tip.vault!r}"
+    if not found:
+        raise Failed(
+            "log-set-back",
+            f"The log went back from {tip.position} to {head}: {what} was written when it "
+            f"had {tip.position} events.",
+            "The log's file was cut or replaced by an older copy. Delete nothing until you know "
+            "which; backups that the log has forgotten are still in the vault.",
+        )
+    raise Failed(
+        "log-replaced",
+        f"{what} remembers another event at position {tip.position} than the log has.",
+        "Somebody wrote the log anew. Keep it, and look for a copy of the old one.",
+    )

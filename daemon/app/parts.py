@@ -1,5 +1,7 @@
 """All parts of the daemon, made from a configuration and put together."""
 
+import os
+
 import structlog
 from msgspec import Struct, structs
 
@@ -11,6 +13,7 @@ from daemon.actors.restore import Listening, Planning, RestoreActor, UndoActor
 from daemon.actors.worker import Actors, Limits
 from daemon.api import Outside, Roles
 from daemon.app.real import RandomIds, SystemClock, Threads, password
+from daemon.app.tips import VaultTips
 from daemon.app.vaults import openers
 from daemon.config import Config
 from daemon.core import Core, Parts
@@ -25,6 +28,9 @@ from events.facts import ONLY_SHARD, InstallationId, VaultName
 from projections.catalog import Backup
 
 log = structlog.get_logger()
+
+ENOUGH_PROCESSORS = 4
+"""For the server, its child, our hashing and packing, and the checker to run side by side."""
 
 
 class Basics(Struct, frozen=True):
@@ -53,7 +59,12 @@ class Daemon:
         self._planning = Planning(
             password, self._timeouts, Listening(**structs.asdict(config.restore)), basics.ids
         )
-        packer = PipelinePacker(basics.offload, engine, config.storage.compression_level)
+        packer = PipelinePacker(
+            offload=basics.offload,
+            engine=engine,
+            along=len(os.sched_getaffinity(0)) >= ENOUGH_PROCESSORS,
+            level=config.storage.compression_level,
+        )
         self.core = Core(
             basics.ledger,
             Parts(
@@ -101,6 +112,7 @@ class Daemon:
             locate=self._locate,
             version=self.basics.version,
             started_at=self.basics.clock.now(),
+            tips=VaultTips(self.shelf, self.basics.installation),
         )
 
     def _locate(self, backup: Backup) -> tuple[str, ...]:

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import click
 
-from daemon.answers import VerdictView
+from daemon.answers import TipView, VerdictView
 from daemon.cli.desk import Desk, json_option
 from daemon.cli.tree import Tree
+from daemon.cli.words import plural
 from daemon.errors import Failed
+
+_ALONE = "Compare the head with one kept elsewhere to be sure that no end is missing."
 
 _file_option = click.option(
     "--file",
@@ -38,14 +41,23 @@ def verify(desk: Desk, file: Path | None) -> None:
     else:
         verdict = _on_stopped(file)
         raw = msgspec.json.encode(verdict)
+    events = plural(verdict.records, "event")
     desk.show(
         raw,
         [
-            f"The log is whole: {verdict.records:,} events, each following from the one before.",
+            f"The log is whole: {events}, each following from the one before.",
             f"  head  {verdict.hash} at position {verdict.position:,}",
-            "Compare the head with one kept elsewhere to be sure that no end is missing.",
+            *map(_remembered, verdict.tips),
+            *([] if any(tip.position for tip in verdict.tips) else [_ALONE]),
         ],
     )
+
+
+def _remembered(tip: TipView) -> str:
+    """What one vault says to it."""
+    if tip.position is not None:
+        return f"  vault {tip.vault} agrees: backup {tip.backup_id} knows event {tip.position:,}"
+    return f"  vault {tip.vault} cannot say: {tip.unread or 'it has no backup of ours'}"
 
 
 @audit.command()

@@ -1,157 +1,23 @@
-"""`valkeep backup`: make, list, show, delete."""
+"""`valkeep backup`: make, list, show, delete; each imported only when it is called."""
+
+from collections.abc import Mapping
 
 import click
 
-from daemon.answers import Accepted, BackupDetail, Backups, BackupView
-from daemon.cli import follow
-from daemon.cli.backup_page import page
-from daemon.cli.desk import Desk, Interrupted, json_option
-from daemon.cli.question import confirm
-from daemon.cli.table import Column, table
-from daemon.cli.tree import Tree
-from daemon.cli.words import age, duration, instant, number, plural, size
-from daemon.client import path_of
-from daemon.commands import DeleteBackup, RequestBackup
-from daemon.errors import Failed
-
-COLUMNS = (
-    Column("BACKUP"),
-    Column("KIND", rank=2),
-    Column("TAKEN"),
-    Column("STORED", right=True),
-    Column("KEYS", rank=1, right=True),
-    Column("ID", rank=3),
-)
-COLUMNS_OF_ALL = (
-    Column("BACKUP"),
-    Column("STATE"),
-    Column("ASKED FOR", rank=1),
-    Column("TAKEN"),
-    Column("STORED", rank=2, right=True),
-    Column("ID", rank=3),
-)
+from daemon.cli.tree import Branch, Tree
 
 
-@click.group("backup", cls=Tree)
+class Backup(Tree):
+    """What can be done with backups."""
+
+    branches: Mapping[str, Branch] = {
+        "create": Branch("daemon.cli.backup_deed", "create", "Make a backup and keep it."),
+        "list": Branch("daemon.cli.backup_list", "list_backups", "List backups, oldest first."),
+        "show": Branch("daemon.cli.backup_page", "show", "Show all that is known of one."),
+        "delete": Branch("daemon.cli.backup_deed", "delete", "Delete one for good."),
+    }
+
+
+@click.group("backup", cls=Backup)
 def backup() -> None:
     """Make, list, show and delete backups."""
-
-
-@backup.command()
-@click.argument("cache")
-@click.argument("name")
-@click.option("--wait", is_flag=True, help="Stay until it has ended, showing how far it is.")
-@click.option("--timeout", type=float, metavar="SECONDS", help="With --wait: no longer than this.")
-@json_option
-@click.pass_obj
-def create(desk: Desk, *, cache: str, name: str, wait: bool, timeout: float | None) -> None:
-    """Make a backup of CACHE called NAME. It is kept until you delete it."""
-    answer, raw = desk.tell(Accepted, "/v1/commands", RequestBackup(cache=cache, name=name))
-    backup_id = answer.backup_id or ""
-    if not wait:
-        follow_it = f"valkeep backup show {backup_id}"
-        desk.show(raw, [f"Backup {cache}/{name} is asked for ({backup_id}). See: {follow_it}"])
-        return
-    try:
-        detail, raw = follow.backup(desk, backup_id, timeout)
-    except Interrupted:
-        raise Interrupted(
-            f"The backup goes on in the daemon. See: valkeep backup show {backup_id}"
-        ) from None
-    _ended(desk, detail, raw)
-
-
-def _ended(desk: Desk, detail: BackupDetail, raw: bytes) -> None:
-    view = detail.backup
-    if view.phase == "complete":
-        taken = (view.completed_at or detail.now) - view.requested_at
-        told = f"{_amount(view)} in {duration(taken.total_seconds())} ({view.backup_id})"
-        desk.show(raw, [f"Backup {view.cache}/{view.name} is complete: {told}."])
-        return
-    if desk.as_json:
-        desk.show(raw, ())
-    failure = view.failure
-    if failure is None:
-        raise Failed(
-            "backup-abandoned",
-            f"Backup {view.cache}/{view.name} was given up: {view.abandoned or view.phase}.",
-            f"See `valkeep backup show {view.backup_id}`.",
-        )
-    raise Failed(
-        failure.code, f"Backup {view.cache}/{view.name} failed: {failure.message}", failure.hint
-    )
-
-
-def _amount(view: BackupView) -> str:
-    keys = "" if view.keys is None else f"{plural(view.keys, 'key')}, "
-    return f"{keys}{size(view.plain_bytes)}, {size(view.stored_bytes)} stored"
-
-
-@backup.command("list")
-@click.argument("cache", required=False)
-@click.option("--all", "every", is_flag=True, help="Also what waits, runs or has failed.")
-@json_option
-@click.pass_obj
-def list_backups(desk: Desk, *, cache: str | None, every: bool) -> None:
-    """List backups, oldest first; of CACHE or of all."""
-    found, raw = desk.ask(Backups, "/v1/backups", cache=cache, all=every)
-    if not found.backups:
-        of = f" of {cache}" if cache else ""
-        desk.show(raw, [f"There are no backups{of}. `valkeep backup create CACHE NAME` makes one."])
-        return
-    if every:
-        rows = [_row_of_all(found, view) for view in found.backups]
-        desk.show(raw, table(COLUMNS_OF_ALL, rows, desk.width))
-        return
-    rows = [_row(found, view) for view in found.backups]
-    stored = sum(view.stored_bytes or 0 for view in found.backups)
-    total = f"{plural(len(rows), 'backup')}, {size(stored)} stored"
-    desk.show(raw, [*table(COLUMNS, rows, desk.width), total])
-
-
-def _row(found: Backups, view: BackupView) -> tuple[str, ...]:
-    return (
-        f"{view.cache}/{view.name}",
-        view.kind,
-        age(found.now, view.taken_at),
-        size(view.stored_bytes),
-        number(view.keys),
-        view.backup_id,
-    )
-
-
-def _row_of_all(found: Backups, view: BackupView) -> tuple[str, ...]:
-    return (
-        f"{view.cache}/{view.name}",
-        view.progress.phase if view.progress else view.phase,
-        age(found.now, view.requested_at),
-        age(found.now, view.taken_at),
-        size(view.stored_bytes),
-        view.backup_id,
-    )
-
-
-@backup.command()
-@click.argument("reference", metavar="BACKUP")
-@json_option
-@click.pass_obj
-def show(desk: Desk, reference: str) -> None:
-    """Show all that is known of BACKUP: an id, the beginning of one, or CACHE/NAME."""
-    detail, raw = desk.ask(BackupDetail, path_of("backups", reference))
-    desk.show(raw, page(detail))
-
-
-@backup.command()
-@click.argument("reference", metavar="BACKUP")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@json_option
-@click.pass_obj
-def delete(desk: Desk, *, reference: str, yes: bool) -> None:
-    """Delete BACKUP for good: an id, the beginning of one, or CACHE/NAME."""
-    detail, _ = desk.ask(BackupDetail, path_of("backups", reference))
-    view = detail.backup
-    what = f"{view.cache}/{view.name}"
-    told = f"taken {instant(view.taken_at)}, {size(view.stored_bytes)} stored, id {view.backup_id}"
-    confirm(desk, f"Backup {what} will be deleted for good ({told})", yes=yes)
-    _, raw = desk.tell(Accepted, "/v1/commands", DeleteBackup(backup=view.backup_id))
-    desk.show(raw, [f"Backup {what} is no longer listed; its bytes are being removed."])

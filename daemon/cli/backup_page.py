@@ -1,29 +1,43 @@
-"""One backup on one page: what it is, where it came from, and how to open it without us."""
+"""`valkeep backup show`: one backup on one page, and how to open it without Valkeep."""
 
 from collections.abc import Iterator
 from urllib.parse import unquote, urlsplit
 
+import click
+
 from daemon.answers import BackupDetail
+from daemon.cli.desk import Desk, json_option
 from daemon.cli.follow import Standing, told
 from daemon.cli.table import facts
-from daemon.cli.words import duration, instant, number, size
+from daemon.cli.words import duration, instant, number, plural, size
+from daemon.client import path_of
 from events.facts import SnapshotFacts, StoredFacts
 
 
-def page(detail: BackupDetail) -> Iterator[str]:
+@click.command()
+@click.argument("reference", metavar="BACKUP")
+@json_option
+@click.pass_obj
+def show(desk: Desk, reference: str) -> None:
+    """Show all that is known of BACKUP: an id, the beginning of one, or CACHE/NAME."""
+    detail, raw = desk.ask(BackupDetail, path_of("backups", reference))
+    desk.show(raw, page(detail, desk.width))
+
+
+def page(detail: BackupDetail, width: int) -> Iterator[str]:
     """The lines of the page."""
     view = detail.backup
     yield f"{view.cache}/{view.name}"
-    yield from facts(_about(detail), indent="  ")
+    yield from facts(_about(detail), indent="  ", width=width)
     if view.failure is not None:
         yield f"  failed: {view.failure.message}"
         yield f"    hint: {view.failure.hint}"
     if detail.snapshot is not None:
         yield "source"
-        yield from facts(_source(detail.snapshot), indent="  ")
+        yield from facts(_source(detail.snapshot), indent="  ", width=width)
     if detail.stored is not None:
         yield "stored"
-        yield from facts(_stored(detail.stored), indent="  ")
+        yield from facts(_stored(detail.stored), indent="  ", width=width)
     if detail.objects:
         yield from _opening(detail)
 
@@ -73,12 +87,13 @@ def _limit(maxmemory_bytes: int) -> str:
 
 def _stored(stored: StoredFacts) -> list[tuple[str, str]]:
     totals = stored.totals
+    blocks = plural(stored.blocks, "block")
     ratio = stored.plain_bytes / stored.stored_bytes if stored.stored_bytes else 0.0
     return [
         ("plain", f"{size(stored.plain_bytes)} ({number(stored.plain_bytes)} bytes)"),
-        ("stored", f"{size(stored.stored_bytes)} in {stored.blocks} blocks, {ratio:.1f} to 1"),
-        ("sha256", f"{stored.sha256} (of the plain RDB)"),
-        ("manifest", f"{stored.manifest_sha256} (SHA-256)"),
+        ("stored", f"{size(stored.stored_bytes)} in {blocks}, {ratio:.1f} to 1"),
+        ("sha256", f"{stored.sha256} of the plain RDB"),
+        ("manifest", f"{stored.manifest_sha256} is its SHA-256"),
         ("checked", _checked(stored)),
         ("databases", f"up to {totals.highest_database}" if totals else ""),
     ]

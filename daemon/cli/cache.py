@@ -79,7 +79,7 @@ def add(desk: Desk, /, **given: object) -> None:
     """Put a cache under backup as NAME, after a look at it."""
     request = msgspec.convert(_said(given), AddCache)
     answer, raw = desk.tell(Accepted, "/v1/commands", request)
-    desk.show(raw, _recorded(answer, f"Cache {request.name} is added."))
+    desk.show(raw, _recorded(answer, f"Cache {request.name} is added.", desk.width))
 
 
 @cache.command("set")
@@ -95,7 +95,7 @@ def set_cache(desk: Desk, /, **given: object) -> None:
         raise click.UsageError("Nothing to set: give at least one setting.")
     request = msgspec.convert(said, SetCache)
     answer, raw = desk.tell(Accepted, "/v1/commands", request)
-    desk.show(raw, _recorded(answer, f"Cache {request.name} is changed."))
+    desk.show(raw, _recorded(answer, f"Cache {request.name} is changed.", desk.width))
 
 
 def _said(given: Mapping[str, object]) -> dict[str, object]:
@@ -110,10 +110,10 @@ def _said(given: Mapping[str, object]) -> dict[str, object]:
     return said
 
 
-def _recorded(answer: Accepted, told: str) -> list[str]:
+def _recorded(answer: Accepted, told: str, width: int) -> list[str]:
     if answer.probe is None:
         return [told, "  It was not looked at."]
-    return [told, *found_lines(answer.probe, indent="  ")]
+    return [told, *found_lines(answer.probe, width, indent="  ")]
 
 
 @cache.command("list")
@@ -149,7 +149,7 @@ def _row(found: Caches, view: CacheView) -> tuple[str, ...]:
 def show(desk: Desk, name: str) -> None:
     """Show all that is known of the cache NAME."""
     detail, raw = desk.ask(CacheDetail, path_of("caches", name))
-    desk.show(raw, page(detail))
+    desk.show(raw, page(detail, desk.width))
 
 
 @cache.command()

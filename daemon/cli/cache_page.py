@@ -8,7 +8,7 @@ from daemon.cli.words import age, instant, number, plural, size
 from events.facts import Probe
 
 
-def page(detail: CacheDetail) -> Iterator[str]:
+def page(detail: CacheDetail, width: int) -> Iterator[str]:
     """The lines of the page."""
     view = detail.cache
     settings, newest = view.settings, view.newest
@@ -25,7 +25,7 @@ def page(detail: CacheDetail) -> Iterator[str]:
         ("backups", f"{plural(view.backups, 'backup')}, {size(view.stored_bytes)} stored"),
         ("newest", f"{newest.name}, {age(detail.now, newest.taken_at)}" if newest else "none"),
     ]
-    yield from facts(pairs, indent="  ")
+    yield from facts(pairs, indent="  ", width=width)
     if view.failed is not None and view.failed.failure is not None:
         yield f"  the last one failed: {view.failed.name}: {view.failed.failure.message}"
         yield f"    hint: {view.failed.failure.hint}"
@@ -33,7 +33,7 @@ def page(detail: CacheDetail) -> Iterator[str]:
         yield "It has not been looked at yet."
     else:
         yield f"looked at {age(detail.now, view.probed_at)}"
-        yield from found_lines(view.probe, indent="  ")
+        yield from found_lines(view.probe, width, indent="  ")
 
 
 def _password(*, file: str | None, variable: str | None) -> str:
@@ -42,7 +42,7 @@ def _password(*, file: str | None, variable: str | None) -> str:
     return f"in the daemon's environment, {variable}" if variable else "none"
 
 
-def found_lines(probe: Probe, *, indent: str = "") -> Iterator[str]:
+def found_lines(probe: Probe, width: int, *, indent: str = "") -> Iterator[str]:
     """What a look at a cache found."""
     server, choice = probe.server, probe.choice
     keys = sum(server.keys.values())
@@ -57,7 +57,7 @@ def found_lines(probe: Probe, *, indent: str = "") -> Iterator[str]:
         ("modules", ", ".join(server.modules)),
         ("not told", ", ".join(server.unknown)),
     ]
-    yield from facts(pairs, indent=indent)
+    yield from facts(pairs, indent=indent, width=width)
     if probe.missing_rights:
         yield f"{indent}Rights are missing. This grants them:"
         yield f"{indent}  {probe.missing_rights}"

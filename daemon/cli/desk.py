@@ -3,6 +3,7 @@
 Where the answer goes (text or JSON, colours, width) is known here and nowhere else.
 """
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -39,10 +40,14 @@ class Desk:
 
     @property
     def width(self) -> int:
-        """Columns of the terminal; 80 where there is none."""
-        import shutil  # noqa: PLC0415 - not every command needs it
-
-        return max(40, shutil.get_terminal_size((80, 24)).columns)
+        """Columns of the terminal, or as ``COLUMNS`` says; 80 where there is none."""
+        said = self.environment.get("COLUMNS", "")
+        if said.isdecimal():
+            return max(40, int(said))
+        try:
+            return max(40, os.get_terminal_size(sys.stdout.fileno()).columns)
+        except (OSError, ValueError):
+            return 80
 
     @property
     def colours(self) -> bool:

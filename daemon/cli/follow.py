@@ -40,7 +40,7 @@ def backup(desk: Desk, backup_id: str, timeout_seconds: float | None) -> tuple[B
     def asked(wait: float) -> tuple[BackupDetail, bytes]:
         return desk.ask(BackupDetail, path_of("backups", backup_id), wait=wait)
 
-    return _until_ended(asked, _of_backup, timeout_seconds)
+    return _until_ended(asked, _of_backup, _sign(desk), timeout_seconds)
 
 
 def restore(
@@ -51,7 +51,7 @@ def restore(
     def asked(wait: float) -> tuple[RestoreDetail, bytes]:
         return desk.ask(RestoreDetail, path_of("restores", restore_id), wait=wait)
 
-    return _until_ended(asked, _of_restore, timeout_seconds)
+    return _until_ended(asked, _of_restore, _sign(desk), timeout_seconds)
 
 
 def _of_backup(detail: BackupDetail) -> Standing:
@@ -71,9 +71,9 @@ def _of_restore(detail: RestoreDetail) -> Standing:
 def _until_ended(
     asked: Callable[[float], tuple[T, bytes]],
     standing_of: Callable[[T], Standing],
+    sign: "_Plain",
     timeout_seconds: float | None,
 ) -> tuple[T, bytes]:
-    sign = _Bar() if sys.stderr.isatty() else _Plain()
     try:
         found, raw = asked(0)
         standing = standing_of(found)
@@ -124,16 +124,24 @@ class _Plain:
 
 
 class _Bar(_Plain):
-    """One line that changes in its place."""
+    """One line that changes in its place, and so must not be longer than the terminal."""
 
     step = BAR_STEP_SECONDS
 
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self._width = width
+
     def show(self, standing: Standing) -> None:
-        click.echo(f"\r\x1b[K{told(standing)}", err=True, nl=False)
+        click.echo(f"\r\x1b[K{told(standing)[: self._width - 1]}", err=True, nl=False)
 
     def clear(self) -> None:
         """Take the line away; what follows is the result."""
         click.echo("\r\x1b[K", err=True, nl=False)
+
+
+def _sign(desk: Desk) -> _Plain:
+    return _Bar(desk.width) if sys.stderr.isatty() else _Plain()
 
 
 def told(standing: Standing) -> str:
@@ -150,6 +158,8 @@ def told(standing: Standing) -> str:
         words.append(f"{size(progress.moved_bytes)} of {size(progress.total_bytes)}")
     elif progress.moved_bytes:
         words.append(size(progress.moved_bytes))
+    elif progress.phase_seconds >= 1:
+        words.append(duration(progress.phase_seconds))
     if progress.moved_bytes and rate:
         words.append(f"{size(rate)}/s")
     if progress.moved_bytes and progress.total_bytes and rate:

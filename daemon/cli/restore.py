@@ -128,7 +128,7 @@ def _wait(desk: Desk, restore_id: str, wish: Wish) -> None:
     except Interrupted:
         raise Interrupted(f"The restore goes on in the daemon. {_see(wish.target)}") from None
     if detail.restore.phase == "completed":
-        desk.show(raw, result_lines(detail.restore))
+        desk.show(raw, result_lines(detail.restore, desk.width))
         return
     if desk.as_json:
         desk.show(raw, ())

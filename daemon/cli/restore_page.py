@@ -25,7 +25,7 @@ def plan_lines(answer: PlanAnswer, forced: Collection[str], width: int) -> Itera
         ("safety", _safety(answer)),
         ("loading", _MODES[plan.load_mode]),
     ]
-    yield from facts(pairs, indent="  ")
+    yield from facts(pairs, indent="  ", width=width)
     for finding in plan.findings:
         yield from _finding(finding, forced, width)
     if plan.clients:
@@ -63,7 +63,7 @@ def _wrapped(text: str, width: int, *, indent: str) -> list[str]:
     )
 
 
-def result_lines(view: RestoreView) -> Iterator[str]:
+def result_lines(view: RestoreView, width: int) -> Iterator[str]:
     """What a completed restore left."""
     what = f"{view.backup_cache}/{view.backup_name or view.backup_id}"
     yield f"{what} is restored into {view.target} ({view.restore_id})."
@@ -81,6 +81,6 @@ def result_lines(view: RestoreView) -> Iterator[str]:
         ("not held", f"{size(lost)} of writes since the safety backup" if lost else ""),
         ("safety", f"{view.target}/{view.safety.name}" if view.safety else ""),
     ]
-    yield from facts(pairs, indent="  ")
+    yield from facts(pairs, indent="  ", width=width)
     for warning in result.warnings:
-        yield f"  WARNING {warning}"
+        yield from _wrapped(f"  WARNING {warning}", width, indent="    ")

@@ -55,8 +55,30 @@ def _line(
     ).rstrip()
 
 
-def facts(pairs: Sequence[tuple[str, str]], *, indent: str = "") -> list[str]:
-    """``name  value`` lines with the values below each other; empty values are left out."""
+def facts(
+    pairs: Sequence[tuple[str, str]], *, indent: str = "", width: int | None = None
+) -> list[str]:
+    """``name  value`` lines with the values below each other; empty values are left out.
+
+    A value that is too long goes on below itself, between its words.
+    """
     shown = [(name, value) for name, value in pairs if value not in ("", "-")]
     widest = max((len(name) for name, _ in shown), default=0)
-    return [f"{indent}{name.ljust(widest)}{_GAP}{value}" for name, value in shown]
+    lines: list[str] = []
+    for name, value in shown:
+        first = f"{indent}{name.ljust(widest)}{_GAP}"
+        lines += _below(first, width, value=value) if width else [first + value]
+    return lines
+
+
+def _below(first: str, width: int, *, value: str) -> list[str]:
+    import textwrap  # noqa: PLC0415 - pages need it, lists do not
+
+    return textwrap.wrap(
+        value,
+        width,
+        initial_indent=first,
+        subsequent_indent=" " * len(first),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

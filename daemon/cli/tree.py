@@ -1,7 +1,6 @@
 """The tree of commands, each imported only when it is called: that keeps every call quick."""
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from importlib import import_module
 
 import click
@@ -46,6 +45,8 @@ class Tree(click.Group):
         """As click does, but with the nearest name where there is none of that name."""
         name = args[0]
         if not name.startswith("-") and self.get_command(ctx, name) is None:
+            from difflib import get_close_matches  # noqa: PLC0415 - only for a slip
+
             near = get_close_matches(name, self.list_commands(ctx), n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise click.UsageError(f"There is no command {name!r}.{hint}", ctx)

@@ -22,7 +22,7 @@ from events.facts import ONLY_SHARD, ShardName
 
 BATCH_BYTES = 1 << 20
 """What a lane works on at a time: large enough that changing threads costs nothing."""
-_QUEUE = 4
+_QUEUE = 2
 
 
 class Watcher(Protocol):

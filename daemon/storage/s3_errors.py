@@ -15,6 +15,7 @@ from botocore.exceptions import (
     PartialCredentialsError,
     SSLError,
 )
+from botocore.exceptions import ConnectionError as NoConnection
 from msgspec import Struct
 
 from daemon.errors import Failed, Permanent, Transient
@@ -95,7 +96,7 @@ def explain(error: Raised, call: Call, url: str) -> Failed:
             f"{where}: no answer in time",
             "the endpoint hangs or the line is too slow; it will be tried again",
         )
-    known = isinstance(error, HTTPClientError | WireError | OSError)
+    known = isinstance(error, NoConnection | HTTPClientError | WireError | OSError)
     return Transient(
         "vault-unreachable" if known else "vault-failed",
         f"{where}: {error}",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3.type_defs import GetObjectOutputTypeDef, HeadObjectOutputTypeDef
 
 _GONE = ("404", "NoSuchKey", "NotFound")
+_REFUSED = ("400", "401", "403")
 
 
 async def put(server: Server, name: ObjectName, data: bytes, *, only_new: bool = False) -> bool:
@@ -99,7 +100,10 @@ async def read_range(server: Server, name: ObjectName, *, offset: int, length: i
 
 
 async def head(server: Server, name: ObjectName) -> "HeadObjectOutputTypeDef | None":
-    """What the server says of an object; None also where the whole bucket is missing."""
+    """What the server says of an object; None also where the whole bucket is missing.
+
+    An answer to ``HEAD`` has no body that tells wrong keys from missing rights; a listing's has.
+    """
 
     async def try_it() -> "HeadObjectOutputTypeDef | None":
         try:
@@ -109,6 +113,8 @@ async def head(server: Server, name: ObjectName) -> "HeadObjectOutputTypeDef | N
         except ClientError as error:
             if code_of(error) in _GONE:
                 return None
+            if code_of(error) in _REFUSED:
+                await _list_one(server, name)
             raise
 
     return await server.run(Call(f"look at {name}", "s3:GetObject"), try_it)
@@ -119,13 +125,14 @@ async def size(server: Server, name: ObjectName) -> int | None:
     found = await head(server, name)
     if found is not None:
         return found["ContentLength"]
-    await server.run(
-        Call("look at the bucket", "s3:ListBucket"),
-        lambda: server.client.list_objects_v2(
-            Bucket=server.bucket.name, Prefix=server.bucket.prefix + name, MaxKeys=1
-        ),
-    )
+    await server.run(Call("look at the bucket", "s3:ListBucket"), lambda: _list_one(server, name))
     return None
+
+
+async def _list_one(server: Server, name: ObjectName) -> None:
+    await server.client.list_objects_v2(
+        Bucket=server.bucket.name, Prefix=server.bucket.prefix + name, MaxKeys=1
+    )
 
 
 async def delete(server: Server, key: str) -> None:

@@ -26,6 +26,7 @@ from events.facts import SnapshotFacts
 
 CHUNK_BYTES = 1 << 20
 TRIES = 5
+TICK_MICROS = 20_000
 FIRST_PAUSE_SECONDS = 0.01
 LONGEST_PAUSE_SECONDS = 0.1
 _FOREIGN = "another client saved at the same time"
@@ -242,9 +243,16 @@ async def _begun(node: Node) -> bool:
 
 
 def _seconds(answer: list[object], node: Node) -> int:
-    if not answer or not str(answer[0]).isdecimal():
-        raise not_valkey(node.login.address)
-    return int(str(answer[0]))
+    """The whole second of ``TIME``'s answer, by the clock that saves are dated with.
+
+    ``TIME`` reads the exact clock; ``LASTSAVE`` and the RDB's ``ctime`` come from ``time()``,
+    which goes on once a tick only, so that they may show the second before. [tried]
+    """
+    match [str(part) for part in answer]:
+        case [seconds, micros] if seconds.isdecimal() and micros.isdecimal():
+            return (int(seconds) * 1_000_000 + int(micros) - TICK_MICROS) // 1_000_000
+        case _:
+            raise not_valkey(node.login.address)
 
 
 def identity(path: Path) -> tuple[int, int] | None:

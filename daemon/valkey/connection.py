@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Protocol
 
+import anyio
 import redis.asyncio
 from msgspec import Struct
 from redis import exceptions
@@ -20,6 +21,8 @@ from daemon.errors import Failed, Permanent, Transient
 from daemon.valkey.address import Address, parse
 from daemon.valkey.refusal import Asked, not_valkey, refused, unauthenticated
 from events.facts import CacheSettings
+
+CLOSE_SECONDS = 2.0
 
 
 class Timeouts(Struct, frozen=True):
@@ -130,7 +133,9 @@ async def connect(login: Login, timeouts: Timeouts) -> AsyncGenerator[redis.asyn
     try:
         yield client
     finally:
-        await client.aclose()
+        # Also when we are cancelled: what is not closed now, nobody would close.
+        with anyio.move_on_after(CLOSE_SECONDS, shield=True):
+            await client.aclose()
 
 
 @asynccontextmanager

@@ -164,12 +164,13 @@ async def test_endless_foreign_saves_end_in_a_failure(tmp_path: Path) -> None:
 async def test_client_that_saves_all_the_time_does_no_harm(tmp_path: Path) -> None:
     """With another client saving without pause each snapshot is ours or none, and says so."""
     async with a_node("valkey", tmp_path, hz="500") as node, anyio.create_task_group() as tasks:
-        tasks.start_soon(save_forever, node)
+        enough = anyio.Event()
+        tasks.start_soon(save_until, node, enough)
         for number in range(2, 8):
             await do(node, "SET", f"key {number}", "x")
             snap = await take_unless_contended(node)
             assert snap is None or await keys_in(snap) == number
-        tasks.cancel_scope.cancel()
+        enough.set()
 
 
 async def take_unless_contended(node: Node) -> Snap | None:
@@ -182,9 +183,9 @@ async def take_unless_contended(node: Node) -> Snap | None:
         return None
 
 
-async def save_forever(node: Node) -> None:
+async def save_until(node: Node, enough: anyio.Event) -> None:
     """Save, and save again."""
-    while True:
+    while not enough.is_set():
         await foreign_save(node)
 
 
@@ -217,7 +218,10 @@ async def test_file_of_another_server_is_never_read(theirs: str, tmp_path: Path)
 
 
 async def test_foreign_file_that_is_saved_meanwhile_is_found_out(tmp_path: Path) -> None:
-    """Another server's save at the very same time has a new inode too, and is not ours."""
+    """Another server's save in the very same second is a new file too, and is not read.
+
+    Its replication id tells it; where the second has passed, its creation time does.
+    """
     elsewhere = tmp_path / "elsewhere" / "dump.rdb"
     async with (
         a_node("valkey", tmp_path / "ours") as node,
@@ -228,8 +232,7 @@ async def test_foreign_file_that_is_saved_meanwhile_is_found_out(tmp_path: Path)
         await foreign_save(other)
         with pytest.raises(Failed) as raised:
             await read_at(elsewhere, node, Meddler(other, 100, before=True))
-    assert raised.value.code == "bgsave-contended"
-    assert "another server's" in raised.value.message
+    assert raised.value.code in {"bgsave-contended", "bgsave-file"}
 
 
 async def read_at(path: Path, node: Node, offload: Meddler | None = None) -> None:

@@ -18,7 +18,7 @@ from anyio.abc import SocketStream
 from msgspec import Struct
 
 from daemon.answers import Accepted, ErrorAnswer, Role, Status
-from daemon.api import Access, Limits, Roles, access_for, listening
+from daemon.api import Access, Limits, Peer, Roles, access_for, listening
 from daemon.api.streams import EventLine
 from daemon.client import Client
 from daemon.commands import AddCache, RemoveCache, RequestBackup
@@ -145,19 +145,17 @@ async def test_a_stranger_is_told_so_by_the_client() -> None:
     assert "[roles]" in refused.value.hint
 
 
-async def test_strangers_take_nobodys_place() -> None:
-    """Strangers who hold on do not count against any limit."""
-    other = someone()
-    access = Access(users={}, groups={other.group: "viewer"})
-    limits = Limits(clients=1)
-    strangers = Access(users={}, groups={})
-    async with serving(access=strangers, limits=limits) as api:
-        lines = [await anyio.connect_unix(api.path) for _ in range(40)]
+async def test_strangers_take_nobodys_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Strangers who hold on to their connections do not count against any limit."""
+    stranger = Peer(uid=4711, pid=1, groups=frozenset())
+    async with serving(limits=Limits(clients=1)) as api:
+        with monkeypatch.context() as patch:
+            patch.setattr("daemon.api.server.peer_of", lambda _: stranger)
+            lines = [await anyio.connect_unix(api.path) for _ in range(40)]
+            assert b"" == await everything(lines[-1])
+        await is_alive(api)
         for line in lines:
-            assert b"" == await everything(line)
             await line.aclose()
-    async with serving(access=access, limits=limits) as api:
-        assert b"your_role" in await other.calls(api.path)
 
 
 async def test_credentials_that_cannot_be_read_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,6 +218,22 @@ async def test_one_user_cannot_take_all_places() -> None:
         assert b"200 OK" in await second.receive()
 
     assert "too-many-clients" == refused.value.code
+
+
+async def test_a_crowd_of_one_user_leaves_room_for_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two hundred half-open connections of one user keep nobody else out."""
+    crowd = Peer(uid=4711, pid=1, groups=frozenset())
+    access = Access(users={os.geteuid(): "viewer", crowd.uid: "viewer"}, groups={})
+    async with serving(access=access) as api:
+        with monkeypatch.context() as patch:
+            patch.setattr("daemon.api.server.peer_of", lambda _: crowd)
+            lines = [await anyio.connect_unix(api.path) for _ in range(200)]
+            assert b" 503 " in await everything(lines[-1])
+        await is_alive(api)
+        for line in lines:
+            await line.aclose()
 
 
 async def test_a_place_is_free_again_after_its_connection() -> None:
@@ -475,10 +489,14 @@ async def test_an_answer_that_is_cut_short_is_no_answer() -> None:
     ]
     with doorway() as path, listening(path) as door:
         for half in halves:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(_answer_once, door, half)
-                with pytest.raises(Unreachable):
-                    await to_thread.run_sync(Client(str(path)).get, "/v1/status")
+            await _is_no_answer(path, door, half)
+
+
+async def _is_no_answer(path: Path, door: socket.socket, answer: bytes) -> None:
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_answer_once, door, answer)
+        with pytest.raises(Unreachable):
+            await to_thread.run_sync(Client(str(path)).get, "/v1/status")
 
 
 async def _answer_once(door: socket.socket, answer: bytes) -> None:

@@ -20,8 +20,6 @@ from events.envelope import Record
 
 T = TypeVar("T")
 LATENCY = 0.010
-LATE = 0.5
-"""How much later than its error an effect under way may land."""
 _CRC = anycrc.Model("CRC64-REDIS")
 
 
@@ -119,10 +117,12 @@ FaultKind = Literal["before", "after", "late", "permanent", "odd", "short", "fli
 class Weather(Struct, frozen=True):
     """What goes wrong on the line: which call, counted from 1 in each life, and how.
 
-    Calls that the daemon gives up may land all the same when the weather is `stubborn`.
+    `late_by` is how many seconds after its error a late effect lands. When the weather is
+    `stubborn` calls that the daemon gives up land late all the same.
     """
 
     faults: Mapping[int, FaultKind] = {}
+    late_by: float = 0.5
     stubborn: bool = False
 
 
@@ -174,7 +174,7 @@ class Line:
 
     def land_later(self, what: str, effect: Callable[[Far], object]) -> None:
         """The effect is under way, and will come after the news that it has failed."""
-        landing = Landing(asyncio.get_running_loop().time() + LATE, effect)
+        landing = Landing(asyncio.get_running_loop().time() + self._weather.late_by, effect)
         self.far.late.append(landing)
         self.expect(landing, what)
 

@@ -114,7 +114,7 @@ def bytes_have_a_recorded_attempt(view: View) -> Complaints:
 
 def the_living_are_not_swept(view: View) -> Complaints:
     """S1: nothing is removed of an attempt that runs, nor of a backup that is complete."""
-    if not isinstance(view.last, str) or view.last.split()[0] not in ("clear", "delete"):
+    if not isinstance(view.last, str) or not view.last.startswith(("clear", "delete")):
         return
     for backup in (*catalog.listed(view.state.catalog), *catalog.unfinished(view.state.catalog)):
         if backup.backup_id in view.last and backup.phase in ("running", "complete"):

@@ -6,10 +6,13 @@ and anyio's backend run unchanged on top. Time jumps to the next timer when noth
 """
 
 import asyncio
+import gc
 import heapq
 import itertools
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+import sys
+import warnings
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from contextvars import Context
 from typing import Any, TypeVar
 
@@ -45,7 +48,10 @@ class _NumberedTask(asyncio.Task[Any]):
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
-    """Runs callbacks in asyncio's own order; `kill_at` is the step before which it dies."""
+    """Runs callbacks in asyncio's own order; `kill_at` is the step before which it dies.
+
+    What is in `before_step` is called before the step of that number.
+    """
 
     _ready: Any
     _scheduled: list[Any]
@@ -56,6 +62,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self.now = now
         self.kill_at = kill_at
         self.steps = 0
+        self.before_step: dict[int, Callable[[], object]] = {}
         self.births = itertools.count(1)
         self.troubles: list[dict[str, Any]] = []
         self._still = 0
@@ -86,7 +93,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
             return
         self.steps += 1
         if self.steps == self.kill_at:
+            self._ready.appendleft(handle)  # or its task would be closed before it is abandoned
             raise ProcessKilled
+        if (intervene := self.before_step.pop(self.steps, None)) is not None:
+            intervene()
         handle._run()
 
     def _drop_cancelled(self) -> None:
@@ -134,15 +144,37 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def abandon(self) -> None:
         """Drop every task as a killed process does.
 
-        Coroutines are closed only to keep the interpreter quiet. Whatever a `finally` tries now
-        cannot touch the world: the caller has sealed every port before.
+        Coroutines are closed only to keep the interpreter quiet: each as if it ran, so that what
+        it asks of the loop is answered. Whatever a `finally` tries now cannot touch the world:
+        the caller has taken a copy of it before.
         """
+        with _nobody_listens():
+            asyncio._set_running_loop(self)
+            self._close_tasks()
+            asyncio._set_running_loop(None)
+            self._ready.clear()
+            self._scheduled.clear()
+            self.close()
+
+    def _close_tasks(self) -> None:
         for task in sorted(asyncio.all_tasks(self), key=hash):
             task._log_destroy_pending = False  # type: ignore[attr-defined]
+            asyncio.tasks._enter_task(self, task)
             _close(task.get_coro())
-        self._ready.clear()
-        self._scheduled.clear()
-        self.close()
+            asyncio.tasks._leave_task(self, task)
+
+
+@contextmanager
+def _nobody_listens() -> Iterator[None]:
+    """What the dead complain of is not heard: coroutines never awaited, errors while closing."""
+    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+            gc.collect(1)
+    finally:
+        sys.unraisablehook = hook
 
 
 def _numbered(

@@ -3,7 +3,6 @@
 Each does what the seam's contract says and nothing more; time and faults come from the line.
 """
 
-import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
@@ -32,7 +31,7 @@ async def inline(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) ->
     """The `Offload` port: takes its time, is not interrupted, and runs right here."""
     with anyio.CancelScope(shield=True):
         await anyio.sleep(LATENCY / 10)
-        return function(*args, **kwargs)
+    return function(*args, **kwargs)
 
 
 class FarVault:
@@ -69,7 +68,10 @@ class FarVault:
 
     async def get(self, name: ObjectName, limit_bytes: int) -> bytes | None:
         """See `Vault.get`."""
-        return await self._line.call(f"get {name}", lambda far: far.objects.get(name))
+        data = await self._line.call(f"get {name}", lambda far: far.objects.get(name))
+        if data is not None and len(data) > limit_bytes:
+            raise Permanent("object-too-large", f"{name} is too large", "look at it")
+        return data
 
     async def read(self, name: ObjectName, offset: int, length: int) -> bytes:
         """See `Vault.read`."""
@@ -132,17 +134,18 @@ class FarCaches:
 
     async def probe(self, settings: CacheSettings) -> Probe:
         """See `Caches.probe`."""
-        return await self._line.call("probe", lambda _: PROBE)
+        return await self._line.call(f"probe {settings.url}", lambda _: PROBE)
 
     @asynccontextmanager
     async def snapshot(
         self, settings: CacheSettings, progress: Progress
     ) -> AsyncIterator["FarSnapshot"]:
         """See `Caches.snapshot`."""
+        progress.phase("waiting for the fork")
         far = self._line.far
         far.open_snapshots += 1
         try:
-            rdb = await self._line.call("snapshot", lambda far: far.snapshot())
+            rdb = await self._line.call(f"snapshot {settings.url}", lambda far: far.snapshot())
             yield FarSnapshot(self._line, rdb)
         finally:
             far.open_snapshots -= 1
@@ -256,8 +259,3 @@ def _relying(commit: Commit, relied: dict[Stream, Position]) -> Commit:
         key=commit.key,
         cause=commit.cause,
     )
-
-
-def sha256(data: bytes) -> str:
-    """Hexadecimal."""
-    return hashlib.sha256(data).hexdigest()

@@ -30,10 +30,13 @@ from events.types import Event
 from projections.state import State, evolve
 from projections.work import outstanding
 from tests.support.nursery import Nursery
+from tests.support.s3 import BUCKET, KEY, SECRET, S3Server
 
 READY_SECONDS = 30.0
 END_SECONDS = 40.0
 WORK_SECONDS = 60.0
+DOOM_SECONDS = 10.0
+S3_KEYS = {"VAULT_KEY": KEY, "VAULT_SECRET": SECRET}
 DEAD = (Unreachable, Forbidden)
 """What a client sees of a daemon that dies: with the request unread it looks like a refusal."""
 
@@ -128,6 +131,12 @@ bind = "127.0.0.1"
             with anyio.fail_after(END_SECONDS):
                 self._code = await self._nursery.wake(self.pid)
         return self._code
+
+    async def died(self) -> None:
+        """Wait until a doomed daemon has met its doom, which must be near."""
+        with anyio.move_on_after(DOOM_SECONDS):
+            assert await self.ended() == -signal.SIGKILL, self.output()
+        assert not self.running(), f"it never came to its doom: {self.output()}"
 
     async def aclose(self) -> None:
         """End whatever still runs, at once."""
@@ -253,6 +262,18 @@ def directory_vault(directory: Path) -> str:
     """The configuration of a vault in a directory, which is made."""
     directory.mkdir(parents=True, exist_ok=True)
     return f'[vaults.main]\nurl = "file://{directory}"\n'
+
+
+def s3_vault(server: S3Server, prefix: str = "team") -> str:
+    """The configuration of a vault on a server; `S3_KEYS` go into the environment."""
+    return f"""
+[vaults.main]
+url = "s3://{BUCKET}/{prefix}"
+endpoint_url = "{server.endpoint_url}"
+region = "us-east-1"
+access_key_id_env = "VAULT_KEY"
+secret_access_key_env = "VAULT_SECRET"
+"""
 
 
 def _told(line: EventLine) -> Told:

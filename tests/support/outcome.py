@@ -13,7 +13,8 @@ from daemon.answers import VerdictView
 from daemon.storage.manifest import Manifest
 from events.types import AttemptStarted, BackupAbandoned, BackupCompleted, BackupRequested
 from tests.support.daemon import DaemonProcess
-from tests.support.servers import Node
+from tests.support.poll import until
+from tests.support.servers import Node, digest
 
 TOUCHED = (
     "min-replicas-to-write",
@@ -36,15 +37,31 @@ async def settings_of(node: Node) -> dict[str, str]:
 
 
 async def is_at_rest(node: Node, settings: dict[str, str]) -> None:
-    """The engine lives, is a primary, takes writes, and is set as it was."""
+    """The engine lives, is a primary, takes writes, is set as it was, and keeps its AOF."""
     assert node.running(), node.output()
     assert await settings_of(node) == settings
     client = node.client(database=15)
+
+    async def appends() -> bool:
+        state = await client.info("persistence")
+        wanted = node.settings["appendonly"] == "yes"
+        return (bool(state["aof_enabled"]), state["aof_rewrite_in_progress"]) == (wanted, 0)
+
     try:
+        await until(appends, "the append-only file is as it was")
         replication = await client.info("replication")
         assert (replication["role"], replication["connected_slaves"]) == ("master", 0)
         assert await client.set("written", "again")
         assert await client.delete("written") == 1
+    finally:
+        await client.aclose()
+
+
+async def data_of(node: Node) -> tuple[str, bytes]:
+    """What a server holds: the digest of its data, and its functions."""
+    client = node.client()
+    try:
+        return await digest(client)
     finally:
         await client.aclose()
 

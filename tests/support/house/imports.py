@@ -161,6 +161,8 @@ HOMES: Mapping[str, tuple[str, ...]] = {
 }
 """Modules that only some may import, though they are Python's own or their library is theirs."""
 
+ROOTS = ("daemon.app", "daemon.cli.main")
+"""The composition roots: of the daemon, and of the command line (which reads its variables)."""
 REAL = frozenset({"random", "secrets", "time", "uuid", "threading", "multiprocessing"})
 """Modules that only the composition root may import: clocks, randomness, ids, threads."""
 REAL_NAMES = frozenset(
@@ -236,8 +238,8 @@ def stubs(source: Source) -> Iterator[Breach]:
 
 
 def reality(source: Source) -> Iterator[Breach]:
-    """Clock, randomness, ids, threads and environment are real in the composition root only."""
-    if source.floor not in FLOORS or _within(source.module, place="daemon.app"):
+    """Clock, randomness, ids, threads and environment are real in the composition roots only."""
+    if source.floor not in FLOORS or any(_within(source.module, place=root) for root in ROOTS):
         return
     advice = "only daemon/app has the real one: let it come in through daemon.ports"
     for imported in imports(source):

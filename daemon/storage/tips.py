@@ -1,0 +1,42 @@
+"""Tips of the log that are kept elsewhere: what the newest manifest says of the chain (L3).
+
+A log that was cut or set back to an older copy is a whole chain in itself; only somebody who
+remembers its later head can notice.
+"""
+
+from contextlib import aclosing
+
+from msgspec import Struct
+
+from daemon.storage import names
+from daemon.storage.catalog import read_manifest
+from daemon.storage.vault import Vault
+from events.facts import BackupId, CacheName, InstallationId, Position
+
+
+class Tip(Struct, frozen=True):
+    """The chain's head when a backup's manifest was written; `sha256` is hexadecimal."""
+
+    cache: CacheName
+    backup_id: BackupId
+    position: Position
+    sha256: str
+
+
+async def newest_tip(vault: Vault, installation: InstallationId) -> Tip | None:
+    """What the newest backup of this installation remembers; None if it has none there.
+
+    Lists the whole vault. Backup ids begin with their time, so the greatest is the newest.
+    Raises what the vault raises, and `Permanent` for a manifest that cannot be read.
+    """
+    found: list[tuple[BackupId, CacheName]] = []
+    async with aclosing(vault.list(names.CACHES)) as objects:
+        async for info in objects:
+            backup = names.manifest_of(info.name)
+            if backup is not None:
+                found.append((backup[1], backup[0]))
+    for backup_id, cache in sorted(found, reverse=True):
+        manifest = await read_manifest(vault, cache, backup_id, None)
+        if manifest.installation == installation:
+            return Tip(cache, backup_id, manifest.log_position, manifest.log_sha256)
+    return None
