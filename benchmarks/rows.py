@@ -13,7 +13,7 @@ from benchmarks.stage import BUCKET, KEY, SECRET, Stage, seconds
 MIB = 1 << 20
 
 
-def pairs(rounds: int, ours: Callable[[], float], theirs: Callable[[], float]) -> None:
+def pairs(rounds: int, *, ours: Callable[[], float], theirs: Callable[[], float]) -> None:
     """Run both in turn, and print the medians and the median of the ratios theirs / ours."""
     ours(), theirs()
     times = [(ours(), theirs()) for _ in range(rounds)]
@@ -28,9 +28,9 @@ def to_directory(stage: Stage, rounds: int) -> None:
     print("row 1: backup to a directory / valkey-cli --rdb FILE (at least 1.0x)", flush=True)
     target = stage.folder / "theirs.rdb"
     print("  by replication", flush=True)
-    pairs(rounds, lambda: stage.backup("replicated"), lambda: _dump(stage, target))
+    pairs(rounds, ours=lambda: stage.backup("replicated"), theirs=lambda: _dump(stage, target))
     print("  by bgsave", flush=True)
-    pairs(rounds, lambda: stage.backup("saved"), lambda: _dump(stage, target))
+    pairs(rounds, ours=lambda: stage.backup("saved"), theirs=lambda: _dump(stage, target))
 
 
 def to_s3(stage: Stage, rounds: int) -> None:
@@ -41,12 +41,12 @@ def to_s3(stage: Stage, rounds: int) -> None:
         print("    not measured: there is no zstd program here")
         return
     print("  against rclone rcat", flush=True)
-    pairs(rounds, lambda: stage.backup("in-s3"), lambda: _pipe(stage, _rcat(stage)))
+    pairs(rounds, ours=lambda: stage.backup("in-s3"), theirs=lambda: _pipe(stage, _rcat(stage)))
     if aws is None or not _runs(aws):
         print("  against aws s3 cp: not measured, there is no aws program here")
         return
     print("  against aws s3 cp", flush=True)
-    pairs(rounds, lambda: stage.backup("in-s3"), lambda: _pipe(stage, _aws(stage, aws)))
+    pairs(rounds, ours=lambda: stage.backup("in-s3"), theirs=lambda: _pipe(stage, _aws(stage, aws)))
 
 
 def memory(stage: Stage, total_bytes: int) -> None:

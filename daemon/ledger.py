@@ -114,6 +114,10 @@ class Ledger:
             await self._changed.wait()
         return self._durable
 
+    def check(self, command: Command) -> None:
+        """Raise what deciding this command would raise at present; nothing happens."""
+        decide(self._working, command, Context(now=self._clock.now(), new_id=""))
+
     async def execute(self, command: Command, who: Who, key: KeyedBy | None = None) -> Outcome:
         """Decide a command; returns when its events are durable.
 

@@ -7,7 +7,7 @@ elsewhere; what a failed one left is swept elsewhere.
 
 from msgspec import Struct
 
-from daemon.actors.seams import Packed, Packer, WritableVaults
+from daemon.actors.seams import Judged, Packer, WritableVaults
 from daemon.commands import ReportAttemptFailed, ReportSnapshot, ReportStored, StartAttempt
 from daemon.errors import Failed, Permanent, Rejected, ValkeepError
 from daemon.ledger import DAEMON, Ledger
@@ -78,15 +78,17 @@ class BackupActor:
         progress.phase("connecting")
         vault = await self._outside.vaults.writable(backup.vault)
         name = names.shard_object(backup.cache, backup.backup_id, ONLY_SHARD)
-        async with self._outside.caches.snapshot(settings, progress) as snapshot:
-            progress.phase("storing", snapshot.expected_bytes)
-            packed = await self._outside.pack(snapshot, vault, name, progress)
-            facts = await snapshot.facts()
-        await self._ledger.report(ReportSnapshot(backup.backup_id, facts))
+        async with self._outside.pack(vault, name, progress) as pack:
+            async with self._outside.caches.snapshot(settings, progress) as snapshot:
+                progress.phase("storing", snapshot.expected_bytes)
+                shard = await pack.store(snapshot)
+                facts = await snapshot.facts()
+            await self._ledger.report(ReportSnapshot(backup.backup_id, facts))
+            judged = await pack.judge()
         progress.phase("writing the manifest")
-        manifest = await self._manifest(backup, facts, packed.shard)
+        manifest = await self._manifest(backup, facts, shard)
         sha256 = await write_manifest(vault, manifest)
-        await self._ledger.report(ReportStored(backup.backup_id, _stored(packed, sha256)))
+        await self._ledger.report(ReportStored(backup.backup_id, _stored(shard, judged, sha256)))
 
     async def _manifest(self, backup: Backup, facts: SnapshotFacts, shard: ShardObject) -> Manifest:
         head = await self._ledger.head()
@@ -105,13 +107,13 @@ class BackupActor:
         )
 
 
-def _stored(packed: Packed, manifest_sha256: str) -> StoredFacts:
+def _stored(shard: ShardObject, judged: Judged, manifest_sha256: str) -> StoredFacts:
     return StoredFacts(
-        plain_bytes=packed.shard.plain_bytes,
-        stored_bytes=packed.shard.stored_bytes,
-        sha256=packed.shard.sha256,
+        plain_bytes=shard.plain_bytes,
+        stored_bytes=shard.stored_bytes,
+        sha256=shard.sha256,
         manifest_sha256=manifest_sha256,
-        blocks=len(packed.shard.blocks),
-        totals=packed.totals,
-        unread=packed.unread,
+        blocks=len(shard.blocks),
+        totals=judged.totals,
+        unread=judged.unread,
     )

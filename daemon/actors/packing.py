@@ -4,11 +4,12 @@ Knows which taps sit on the plain bytes. Where there is no engine to check with,
 read this version, the backup is stored all the same and says so.
 """
 
-from contextlib import AsyncExitStack, aclosing
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 
 from msgspec import Struct
 
-from daemon.actors.seams import Packed
+from daemon.actors.seams import Judged
 from daemon.errors import Transient
 from daemon.ports import Offload, Progress
 from daemon.storage.manifest import ShardObject
@@ -21,13 +22,14 @@ from daemon.valkey.rdb import RdbGuard
 from daemon.valkey.source import Snapshot
 from events.facts import RdbTotals
 
+NO_ENGINE = Judged(None, "no engine is installed here that could read it")
+
 
 class PipelinePacker(Struct, frozen=True):
     """The `Packer` of the real daemon; `engine` is the one whose checker reads the bytes.
 
     `along` has it read while they are stored. Where processors are few that slows the server's
-    own child (by a fifth on two, measured), so there it reads the stored object right after,
-    when the child has ended.
+    own child, so there it reads the stored object right after, when the child has ended.
     """
 
     offload: Offload
@@ -36,52 +38,85 @@ class PipelinePacker(Struct, frozen=True):
     level: int = 1
     limits: Limits = Limits()
 
+    @asynccontextmanager
     async def __call__(
-        self, snapshot: Snapshot, vault: Vault, name: ObjectName, progress: Progress
-    ) -> Packed:
+        self, vault: Vault, name: ObjectName, progress: Progress
+    ) -> AsyncGenerator["PipelinePack", None]:
         """See `Packer`."""
         async with AsyncExitStack() as stack:
-            checker = await self._checker(stack)
-            packing = Packing(
-                offload=self.offload,
-                guards=(RdbGuard(),),
-                watcher=checker if self.along else None,
-                progress=progress,
-                level=self.level,
-            )
-            async with aclosing(snapshot.chunks()) as chunks:
-                shard = await store(chunks, vault, name, packing)
-            if checker is not None and not self.along:
-                progress.phase("checking", shard.plain_bytes)
-                await self._read_back(vault, shard, checker, progress)
-            return await _judged(shard, checker)
+            pack = PipelinePack(self, Place(vault, name), progress, stack)
+            if self.along:
+                await pack.start_checker()
+            yield pack
 
-    async def _checker(self, stack: AsyncExitStack) -> Checker | None:
-        if self.engine is None:
-            return None
-        return await stack.enter_async_context(rdb_checker(self.engine, self.limits))
 
-    async def _read_back(
-        self, vault: Vault, shard: ShardObject, checker: Checker, progress: Progress
+class Place(Struct, frozen=True):
+    """Where a shard is to lie."""
+
+    vault: Vault
+    name: ObjectName
+
+
+class PipelinePack:
+    """The `Pack` of the real daemon."""
+
+    def __init__(
+        self, packer: PipelinePacker, place: Place, progress: Progress, stack: AsyncExitStack
     ) -> None:
-        """Read what the vault has, which also shows that it has it."""
-        async with read_plain(vault, shard, Reading(self.offload)) as chunks:
+        self._packer = packer
+        self._place = place
+        self._progress = progress
+        self._stack = stack
+        self._checker: Checker | None = None
+        self._shard: ShardObject | None = None
+
+    async def start_checker(self) -> None:
+        """Run the engine's checker, if there is an engine."""
+        if self._packer.engine is not None:
+            checking = rdb_checker(self._packer.engine, self._packer.limits)
+            self._checker = await self._stack.enter_async_context(checking)
+
+    async def store(self, snapshot: Snapshot) -> ShardObject:
+        """See `Pack.store`."""
+        packing = Packing(
+            offload=self._packer.offload,
+            guards=(RdbGuard(),),
+            watcher=self._checker,
+            progress=self._progress,
+            level=self._packer.level,
+        )
+        async with aclosing(snapshot.chunks()) as chunks:
+            self._shard = await store(chunks, self._place.vault, self._place.name, packing)
+        return self._shard
+
+    async def judge(self) -> Judged:
+        """See `Pack.judge`."""
+        if not self._packer.along:
+            await self.start_checker()
+            await self._read_back()
+        return NO_ENGINE if self._checker is None else _judged(await self._checker.verdict())
+
+    async def _read_back(self) -> None:
+        """Show the checker what the vault has, which also shows that it has it."""
+        if self._checker is None or self._shard is None:
+            return
+        self._progress.phase("checking", self._shard.plain_bytes)
+        reading = Reading(self._packer.offload)
+        async with read_plain(self._place.vault, self._shard, reading) as chunks:
             async for chunk in chunks:
-                await checker.feed(chunk)
-                progress.advance(len(chunk))
+                await self._checker.feed(chunk)
+                self._progress.advance(len(chunk))
 
 
-async def _judged(shard: ShardObject, checker: Checker | None) -> Packed:
-    if checker is None:
-        return Packed(shard, None, "no engine is installed here that could read it")
-    match await checker.verdict():
-        case RdbTotals() as totals:
-            return Packed(shard, totals, None)
-        case Unread(reason=reason):
-            return Packed(shard, None, reason)
-        case Broken(reason=reason):
+def _judged(verdict: RdbTotals | Unread | Broken) -> Judged:
+    match verdict:
+        case RdbTotals():
+            return Judged(verdict)
+        case Unread():
+            return Judged(None, verdict.reason)
+        case Broken():
             raise Transient(
                 "rdb-broken",
-                f"The bytes came whole, and yet {reason}.",
+                f"The bytes came whole, and yet {verdict.reason}.",
                 "Look at the server's log and memory; its own `valkey-check-rdb` says more.",
             )

@@ -1,5 +1,6 @@
 """Seams that several actors share; the composition root fills them."""
 
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from msgspec import Struct
@@ -27,19 +28,33 @@ class WritableVaults(ReadableVaults, Protocol):
         ...
 
 
-class Packed(Struct, frozen=True):
-    """One shard in the vault, and what the RDB checker counted in it, or why it could not."""
+class Judged(Struct, frozen=True):
+    """What the RDB checker counted in the stored bytes, or why it could not read them."""
 
-    shard: ShardObject
     totals: RdbTotals | None
-    unread: str | None
+    unread: str | None = None
+
+
+class Pack(Protocol):
+    """One snapshot's way into a vault."""
+
+    async def store(self, snapshot: Snapshot) -> ShardObject:
+        """Store the snapshot whole, or raise and leave nothing under its name."""
+        ...
+
+    async def judge(self) -> Judged:
+        """What an engine's own checker says of it; after `store`, with the snapshot released.
+
+        Raises `Transient("rdb-broken")` when the bytes came whole and yet are damaged.
+        """
+        ...
 
 
 class Packer(Protocol):
-    """The pipeline from a snapshot to a vault, with everything that taps it."""
+    """The pipeline from snapshots to vaults, with everything that taps it."""
 
-    async def __call__(
-        self, snapshot: Snapshot, vault: Vault, name: ObjectName, progress: Progress
-    ) -> Packed:
-        """Store one snapshot whole under a name, or raise and leave nothing under it."""
+    def __call__(
+        self, vault: Vault, name: ObjectName, progress: Progress
+    ) -> AbstractAsyncContextManager[Pack]:
+        """One way into a vault under a name; leaving the context ends what it started."""
         ...

@@ -112,8 +112,8 @@ async def _checked(asked: Asked, request: AddCache | SetCache) -> RecordCache:
         return RecordCache(request, provisional(request))
     settings = settings_for(state, request, tuple(outside.vaults))
     outside.check_url(settings.url)
-    known = request.name in state.caches
-    if not request.probe or known != isinstance(request, SetCache):
+    outside.ledger.check(RecordCache(request, settings))
+    if not request.probe:
         return RecordCache(request, settings)
     return RecordCache(request, settings, await _probed(asked, request, settings))
 

@@ -26,6 +26,7 @@ from daemon.errors import Unavailable
 log = structlog.get_logger()
 
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_SILENCE_SECONDS = 60.0
 _GRACE_SECONDS = 2.0
 """What a request under way has to end when the daemon stops."""
 
@@ -89,6 +90,7 @@ class _Doorkeeper:
         self._sessions = sessions
         self._access = access
         self._limits = limits
+        self._strangers: dict[int, float] = {}
 
     async def run(self, door: socket.socket) -> None:
         """Accept for ever."""
@@ -120,7 +122,7 @@ class _Doorkeeper:
             return
         role = self._access.role_of(peer)
         if role is None:
-            log.info("peer refused: it has no role", uid=peer.uid, pid=peer.pid)
+            self._tell_of_stranger(peer)
             connection.close()
             return
         full = self._full(peer)
@@ -128,6 +130,16 @@ class _Doorkeeper:
             _turn_away(connection, full)
             return
         await self._let_in(connection, peer, role)
+
+    def _tell_of_stranger(self, peer: Peer) -> None:
+        """One line a minute for each user: anybody may connect, and must not fill our log."""
+        now = anyio.current_time()
+        told = self._strangers.get(peer.uid)
+        if told is not None and now - told < _SILENCE_SECONDS:
+            return
+        recent = {u: at for u, at in self._strangers.items() if now - at < _SILENCE_SECONDS}
+        self._strangers = recent | {peer.uid: now}
+        log.info("peer refused: it has no role", uid=peer.uid, pid=peer.pid)
 
     def _full(self, peer: Peer) -> Unavailable | None:
         for gone in self._sessions.keys() - set(self._server.connections):

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from daemon.answers import CacheDetail
 from daemon.cli.table import facts
-from daemon.cli.words import age, instant, number, plural, size
+from daemon.cli.words import age, instant, plural, size
 from events.facts import Probe
 
 
@@ -50,7 +50,7 @@ def found_lines(probe: Probe, width: int, *, indent: str = "") -> Iterator[str]:
     pairs = [
         ("engine", f"{server.engine} {server.version}"),
         ("role", f"{server.role}, {plural(server.replicas, 'replica')}"),
-        ("holds", f"{number(keys)} keys, {memory}"),
+        ("holds", f"{plural(keys, 'key')}, {memory}"),
         ("source", f"{choice.source}: {choice.reason}"),
         ("cluster", "yes: clusters are not backed up yet" if server.cluster else ""),
         ("sentinel", "yes" if server.sentinel else ""),

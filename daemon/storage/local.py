@@ -201,7 +201,7 @@ def explain(error: OSError, root: str, *, action: str) -> Failed:
     """What a system error means for a vault in `root`, and what to do about it."""
     message = f"cannot {action} in file://{root}: {error.strerror or error}"
     match error.errno:
-        case errno.ENOSPC | errno.EDQUOT:
+        case errno.ENOSPC | errno.EDQUOT | errno.EFBIG:
             return Transient(
                 "vault-full", message, f"make room on the disk of {root}; it will be tried again"
             )

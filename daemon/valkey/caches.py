@@ -23,16 +23,6 @@ from daemon.valkey.source import Snapshot
 from events.facts import CacheSettings, Probe
 
 
-class Silent:
-    """A progress board that nobody looks at."""
-
-    def phase(self, name: str, total_bytes: int | None = None) -> None:
-        """Nobody looks."""
-
-    def advance(self, moved_bytes: int) -> None:
-        """Nobody looks."""
-
-
 class ServerCaches:
     """`source.Caches` over real connections."""
 
@@ -51,14 +41,14 @@ class ServerCaches:
 
     @asynccontextmanager
     async def snapshot(
-        self, settings: CacheSettings, progress: Progress | None = None
+        self, settings: CacheSettings, progress: Progress
     ) -> AsyncGenerator[Snapshot, None]:
         """Begin a snapshot by the source that fits; leaving the context ends the connection.
 
         Phases go to `progress`; bytes are counted by whoever stores them. Raises
         `Permanent("topology")` for a cluster's node.
         """
-        occasion, path = await self._prepare(settings, progress or Silent())
+        occasion, path = await self._prepare(settings, progress)
         if path is not None and occasion.choice.source == "bgsave":
             async with bgsave(path, occasion, self._offload) as saved:
                 yield saved

@@ -14,6 +14,7 @@ import pytest
 from redis.exceptions import RedisError
 
 from daemon.errors import Failed, Permanent, Transient
+from daemon.ports import Offload
 from daemon.valkey.address import parse
 from daemon.valkey.bgsave import bgsave, open_rdb
 from daemon.valkey.checker import Limits, rdb_checker
@@ -235,12 +236,32 @@ async def test_foreign_file_that_is_saved_meanwhile_is_found_out(tmp_path: Path)
     assert raised.value.code in {"bgsave-contended", "bgsave-file"}
 
 
-async def read_at(path: Path, node: Node, offload: Meddler | None = None) -> None:
+async def test_older_file_that_is_put_there_meanwhile_is_found_out(tmp_path: Path) -> None:
+    """A copy of an older save is a new file, but was not created after our command."""
+    elsewhere = tmp_path / "elsewhere" / "dump.rdb"
+    elsewhere.parent.mkdir()
+    async with a_node("valkey", tmp_path / "ours") as node:
+        saved = (await take(caches(), settings(node.url, "bgsave"))).data
+        at = saved.index(b"ctime\xc2") + len(b"ctime\xc2")
+        hour_ago = int.from_bytes(saved[at : at + 4], "little") - 3_600
+        copy = saved[:at] + hour_ago.to_bytes(4, "little") + saved[at + 4 :]
+
+        async def copying(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+            if function is open_rdb:
+                elsewhere.write_bytes(copy)
+            return await threads(function, *args, **kwargs)
+
+        with pytest.raises(Permanent) as raised:
+            await read_at(elsewhere, node, copying)
+    assert raised.value.code == "bgsave-file"
+
+
+async def read_at(path: Path, node: Node, offload: Offload = threads) -> None:
     """Take a snapshot of a node as if its file lay at that path."""
     who = Login(parse(node.url))
     async with open_node(who, PATIENT) as asked:
         facts = await server(asked)
     choice = SourceChoice("bgsave", "a test")
     occasion = Occasion(who, PATIENT, AlwaysNoon(), Board(), facts, choice)
-    async with bgsave(path, occasion, offload or threads):
+    async with bgsave(path, occasion, offload):
         pass

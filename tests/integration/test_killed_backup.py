@@ -14,7 +14,7 @@ from events.facts import SourceKind
 from events.types import BackupAbandoned, BackupFailed
 from tests.support.daemon import DEAD, DaemonProcess, directory_vault, installation
 from tests.support.nursery import Nursery
-from tests.support.outcome import is_at_rest, is_tidy, log_is_sound, only_whole_backups, settings_of
+from tests.support.outcome import is_at_rest, is_tidy, log_is_sound, nothing_partial, settings_of
 from tests.support.servers import Node, fill, start_node
 
 pytestmark = pytest.mark.anyio
@@ -87,7 +87,7 @@ async def recover(daemon: DaemonProcess, vault: Path) -> None:
     """Start a sound daemon and wait until it has settled everything, looking all the while."""
 
     async def look() -> None:
-        await only_whole_backups(daemon, vault)
+        await nothing_partial(daemon, vault)
 
     await daemon.start()
     await look()

@@ -31,7 +31,7 @@ from tests.support.outcome import (
     is_at_rest,
     is_tidy,
     log_is_sound,
-    only_whole_backups,
+    nothing_partial,
     settings_of,
 )
 from tests.support.servers import Node, command, fill, start_node
@@ -153,7 +153,7 @@ async def recover(daemon: DaemonProcess, vault: Path) -> State:
     """Start a sound daemon and wait until it has settled everything, looking all the while."""
 
     async def look() -> None:
-        await only_whole_backups(daemon, vault)
+        await nothing_partial(daemon, vault)
 
     await daemon.start()
     await look()

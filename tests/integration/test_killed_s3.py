@@ -20,7 +20,7 @@ from tests.support.outcome import (
     is_at_rest,
     is_tidy,
     log_is_sound,
-    only_whole_backups,
+    nothing_partial,
     settings_of,
 )
 from tests.support.s3 import BUCKET, S3Server, rclone_s3
@@ -86,7 +86,7 @@ async def recover(daemon: DaemonProcess, bucket: Bucket) -> None:
     """Start a sound daemon and wait until it has settled everything, looking all the while."""
 
     async def look() -> None:
-        await only_whole_backups(daemon, bucket.folder)
+        await nothing_partial(daemon, bucket.folder)
 
     await daemon.start()
     await look()

@@ -17,7 +17,7 @@ from daemon.valkey.engine import find_engines
 from events.facts import Probe
 from tests.support.poll import until
 from tests.support.servers import DATABASES, Node, command, fill, free_port, start_node
-from tests.support.sources import PATIENT, SHORT, caches, settings
+from tests.support.sources import PATIENT, SHORT, Board, caches, settings
 
 pytestmark = pytest.mark.anyio
 
@@ -105,7 +105,7 @@ async def test_named_rights_are_enough(kind: str, source: str, tmp_path: Path) -
         await do(node, *line.split())
         probe = await caches(PASSWORD).probe(wanted)
         assert probe.missing_rights is None
-        async with caches(PASSWORD).snapshot(wanted) as snapshot:
+        async with caches(PASSWORD).snapshot(wanted, Board()) as snapshot:
             assert [chunk async for chunk in snapshot.chunks()]
 
 

@@ -20,6 +20,7 @@ from tests.support.servers import Node, command, digest, fill, free_port, start_
 from tests.support.sources import (
     NOON,
     SHORT,
+    Board,
     caches,
     loaded,
     settings,
@@ -217,7 +218,7 @@ async def begun(node: Node, source: SourceKind) -> AsyncGenerator[AsyncGenerator
     await fill_large(node)
     ours = caches(timeouts=SHORT)
     async with (
-        ours.snapshot(settings(node.url, source)) as snapshot,
+        ours.snapshot(settings(node.url, source), Board()) as snapshot,
         aclosing(snapshot.chunks()) as chunks,
     ):
         assert await anext(chunks)

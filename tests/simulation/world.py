@@ -5,6 +5,7 @@ graceful stop, or `kill -9`, after which the next life starts on a copy that the
 touch. What the daemon does in a life is the daemon's own code.
 """
 
+import gc
 from collections.abc import Awaitable, Callable
 from functools import partial
 from hashlib import sha256
@@ -31,7 +32,7 @@ from projections.state import State, evolve
 from projections.work import RestoreWork, UndoWork, outstanding
 from tests.simulation.far import CLEAR, Far, Line, Weather
 from tests.simulation.invariants import AT_THE_END, Checker, View
-from tests.simulation.loop import Deadlock, Livelock, ProcessKilled, VirtualLoop
+from tests.simulation.loop import Deadlock, Livelock, ProcessKilled, VirtualLoop, unheard
 from tests.simulation.ports import FarCaches, FarLog, FarVault, inline
 from tests.simulation.virtual import CountedIds, VirtualClock, orderly_scopes
 from tests.support.samples import HERE, MAIN
@@ -125,7 +126,20 @@ class World:
         return other
 
     def live(self, script: Script, plan: Plan = QUIET) -> End:
-        """One life; raises the first `Violation` that was seen in it."""
+        """One life; raises the first `Violation` that was seen in it.
+
+        Rubbish is collected when it is over: collecting has its own time, which is no part of
+        the world, and what the dead say when they are collected is not heard.
+        """
+        gc.disable()
+        try:
+            return self._live(script, plan)
+        finally:
+            with unheard():
+                gc.collect(1)
+            gc.enable()
+
+    def _live(self, script: Script, plan: Plan) -> End:
         self.lives += 1
         self._late |= "late" in plan.weather.faults.values() or plan.weather.stubborn
         checker = Checker(View(self.far, late_effects=self._late))
@@ -227,6 +241,8 @@ class _Run:
             with anyio.fail_after(PATIENCE_SECONDS):
                 with anyio.CancelScope() as self._talk:
                     await self._script(life)
+                if self._talk.cancelled_caught:
+                    await anyio.sleep(1.0)  # the command may be on its way to the log
                 await life.settled()
             if self.far.late:
                 await anyio.sleep_until(max(landing.at for landing in self.far.late) + 1.0)

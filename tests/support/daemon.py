@@ -53,10 +53,27 @@ class Told(Struct, frozen=True):
     sentence: str
 
 
+class Notices:
+    """A socket like the service manager's, on which a daemon says how it is."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+
+    async def said(self, state: bytes) -> None:
+        """Wait until this is said; what was said before is passed over."""
+        told: list[bytes] = []
+        while state not in told:
+            await anyio.wait_readable(self._channel)
+            told = self._channel.recv(4096).split(b"\n")
+
+
 class DaemonProcess:
     """One installation: a configuration, a log, and at most one daemon that runs on them."""
 
-    def __init__(self, nursery: Nursery, directory: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, nursery: Nursery, notices: Notices, directory: Path, environment: Mapping[str, str]
+    ) -> None:
+        self.notices = notices
         self.directory = directory
         self.socket = directory / "s"
         self.log = directory / "data" / "events.db"
@@ -93,10 +110,9 @@ bind = "127.0.0.1"
 
     async def start(self, *, doom: str | None = None) -> None:
         """Run it until it says that it is ready; with a doom it will kill itself there."""
-        with _notices(self.directory / "n") as ready:
-            self.launch(doom=doom)
-            with anyio.fail_after(READY_SECONDS):
-                await _first_of(self.ended, ready)
+        self.launch(doom=doom)
+        with anyio.fail_after(READY_SECONDS):
+            await _first_of(self.ended, lambda: self.notices.said(b"READY=1"))
         assert self.running(), f"the daemon ended at once: {self.output()}"
 
     def launch(self, *, doom: str | None = None) -> None:
@@ -249,8 +265,8 @@ async def installation(
     nursery: Nursery, config: str, environment: Mapping[str, str] | None = None
 ) -> AsyncGenerator[DaemonProcess, None]:
     """A fresh installation in a short temporary folder, not started; killed at the end."""
-    with TemporaryDirectory(prefix="vk") as folder:
-        daemon = DaemonProcess(nursery, Path(folder), environment or {})
+    with TemporaryDirectory(prefix="vk") as folder, _notices(Path(folder, "n")) as notices:
+        daemon = DaemonProcess(nursery, notices, Path(folder), environment or {})
         daemon.configure(config)
         try:
             yield daemon
@@ -288,20 +304,11 @@ def _told(line: EventLine) -> Told:
 
 
 @contextmanager
-def _notices(path: Path) -> Iterator[Callable[[], Awaitable[None]]]:
-    """A socket like the service manager's; what it gives waits for ``READY=1``."""
+def _notices(path: Path) -> Iterator[Notices]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
-        path.unlink(missing_ok=True)
         channel.bind(str(path))
         channel.settimeout(0)
-
-        async def ready() -> None:
-            told: list[bytes] = []
-            while b"READY=1" not in told:
-                await anyio.wait_readable(channel)
-                told = channel.recv(4096).split(b"\n")
-
-        yield ready
+        yield Notices(channel)
 
 
 async def _first_of(

@@ -1,23 +1,29 @@
-"""The real daemon, doomed to kill itself with SIGKILL at a named point.
+"""The real daemon, doomed to kill itself with SIGKILL at a named point, or to suffer there.
 
-Run as ``python -m tests.support.doomed CONFIG POINT``. A point is one of
+`main` is what the nursery runs. A point is one of
 
     before TAG            an append to the log that holds such an event is about to begin
     after TAG             it is durable, and nobody has been told yet
     phase NAME            work enters that phase
     bytes NUMBER NAME     so many bytes were moved in one phase of that name
 
-and ``#2`` at the end means the second time. Nothing else of the daemon is changed.
+and ``#2`` at the end means the second time. Two more let it live:
+
+    stall TAG             an append that holds such an event never ends
+    crowded FILE          SQLite has no room for more pages as long as that file exists
+
+Nothing else of the daemon is changed.
 """
 
 import os
 import re
 import signal
-import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import NamedTuple
 from unittest.mock import patch
+
+import anyio
 
 from daemon.app import serve
 from daemon.board import Entry
@@ -25,7 +31,8 @@ from events.envelope import Commit
 from events.log import Appended, Conflict
 from events.sqlite import SqliteLog
 
-_POINT = re.compile(r"(before|after|phase|bytes) (?:(\d+) )?(.+?)(?: #(\d+))?")
+_POINT = re.compile(r"(before|after|phase|bytes|stall|crowded) (?:(\d+) )?(.+?)(?: #(\d+))?")
+MOST_PAGES = 1 << 30
 _append, _phase, _advance = SqliteLog.append, Entry.phase, Entry.advance
 
 
@@ -62,6 +69,14 @@ class Doom:
         if self._left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
+    async def suffer(self, log: SqliteLog, tags: Sequence[str]) -> None:
+        """What happens to an append besides dying."""
+        if self._fate.kind == "stall" and self._fate.name in tags:
+            await anyio.sleep_forever()
+        if self._fate.kind == "crowded":
+            pages = 1 if await anyio.Path(self._fate.name).exists() else MOST_PAGES
+            await log._db.execute(f"PRAGMA max_page_count = {pages}")
+
     def moved(self, phase: str, before_bytes: int, after_bytes: int) -> None:
         """A phase has got so far."""
         if before_bytes < self._fate.bytes <= after_bytes:
@@ -75,6 +90,7 @@ def install(doom: Doom, stack: ExitStack) -> None:
         tags = [_tag(entry.data) for commit in commits for entry in commit.entries]
         for tag in tags:
             doom.met("before", tag)
+        await doom.suffer(log, tags)
         answers = await _append(log, commits)
         for tag in tags:
             doom.met("after", tag)
@@ -105,7 +121,3 @@ def main(config: str, text: str) -> int:
     with ExitStack() as stack:
         install(Doom(point(text)), stack)
         return serve(config)
-
-
-if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))

@@ -66,21 +66,21 @@ async def data_of(node: Node) -> tuple[str, bytes]:
         await client.aclose()
 
 
-async def only_whole_backups(daemon: DaemonProcess, folder: Path) -> None:
-    """Each backup that is listed lies in the vault, all of it."""
+async def nothing_partial(daemon: DaemonProcess, folder: Path) -> None:
+    """Each backup that is listed has its manifest and its object, of the right size."""
     for backup in await daemon.listed():
-        assert backup.stored_bytes is not None
-        is_whole(folder / "caches" / backup.cache / backup.backup_id)
+        place = folder / "caches" / backup.cache / backup.backup_id
+        assert (place / "manifest.json").is_file()
+        assert (place / "0000.rdb.zst").stat().st_size == backup.stored_bytes
 
 
 async def is_tidy(daemon: DaemonProcess, folder: Path) -> None:
     """The vault holds the backups that are listed, all of each, and nothing else."""
-    await only_whole_backups(daemon, folder)
-    expected = {
-        f"caches/{backup.cache}/{backup.backup_id}/{name}"
-        for backup in await daemon.listed()
-        for name in ("0000.rdb.zst", "manifest.json")
-    }
+    expected = set()
+    for backup in await daemon.listed():
+        place = f"caches/{backup.cache}/{backup.backup_id}"
+        is_whole(folder / place)
+        expected |= {f"{place}/0000.rdb.zst", f"{place}/manifest.json"}
     assert files_in(folder) - {"valkeep.json"} == expected
 
 
