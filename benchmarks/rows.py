@@ -8,19 +8,21 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
-from benchmarks.stage import BUCKET, KEY, SECRET, Stage, seconds
+from benchmarks.stage import BUCKET, KEY, SECRET, Stage, Took, seconds
 
 MIB = 1 << 20
 
 
-def pairs(rounds: int, *, ours: Callable[[], float], theirs: Callable[[], float]) -> None:
+def pairs(rounds: int, *, ours: Callable[[], Took], theirs: Callable[[], float]) -> None:
     """Run both in turn, and print the medians and the median of the ratios theirs / ours."""
     ours(), theirs()
     times = [(ours(), theirs()) for _ in range(rounds)]
-    ratios = sorted(other / own for own, other in times)
-    own, other = median(t[0] for t in times), median(t[1] for t in times)
-    told = f"{median(ratios):.2f}x (from {ratios[0]:.2f} to {ratios[-1]:.2f}, {rounds} pairs)"
-    print(f"    ours {own:.2f} s, theirs {other:.2f} s; speed against theirs: {told}", flush=True)
+    other = median(t for _, t in times)
+    for what in ("stored", "complete"):
+        own = median(getattr(o, what) for o, _ in times)
+        ratios = sorted(t / getattr(o, what) for o, t in times)
+        told = f"{median(ratios):.2f}x (from {ratios[0]:.2f} to {ratios[-1]:.2f}, {rounds} pairs)"
+        print(f"    until {what}: ours {own:.2f} s, theirs {other:.2f} s: {told}", flush=True)
 
 
 def to_directory(stage: Stage, rounds: int) -> None:

@@ -6,7 +6,7 @@ from daemon.answers import Accepted, BackupDetail, BackupView
 from daemon.cli import follow
 from daemon.cli.desk import Desk, Interrupted, json_option
 from daemon.cli.question import confirm
-from daemon.cli.words import duration, instant, plural, size
+from daemon.cli.words import elapsed, instant, plural, size
 from daemon.client import path_of
 from daemon.commands import DeleteBackup, RequestBackup
 from daemon.errors import Failed
@@ -40,7 +40,7 @@ def _ended(desk: Desk, detail: BackupDetail, raw: bytes) -> None:
     view = detail.backup
     if view.phase == "complete":
         taken = (view.completed_at or detail.now) - view.requested_at
-        told = f"{_amount(view)} in {duration(taken.total_seconds())} ({view.backup_id})"
+        told = f"{_amount(view)} in {elapsed(taken.total_seconds())} ({view.backup_id})"
         desk.show(raw, [f"Backup {view.cache}/{view.name} is complete: {told}."])
         return
     if desk.as_json:

@@ -9,7 +9,7 @@ from daemon.answers import BackupDetail
 from daemon.cli.desk import Desk, json_option
 from daemon.cli.follow import Standing, told
 from daemon.cli.table import facts
-from daemon.cli.words import duration, instant, number, plural, size
+from daemon.cli.words import elapsed, instant, number, plural, size
 from daemon.client import path_of
 from events.facts import SnapshotFacts, StoredFacts
 
@@ -62,7 +62,7 @@ def _about(detail: BackupDetail) -> list[tuple[str, str]]:
 def _source(snapshot: SnapshotFacts) -> list[tuple[str, str]]:
     server = snapshot.server
     keys = ", ".join(f"db{db}: {count:,}" for db, count in sorted(server.keys.items()))
-    fork = "" if snapshot.fork_seconds is None else duration(snapshot.fork_seconds)
+    fork = "" if snapshot.fork_seconds is None else elapsed(snapshot.fork_seconds)
     copied = snapshot.copy_on_write_bytes
     settings = " ".join(f"{name}={value}" for name, value in sorted(server.settings.items()))
     return [

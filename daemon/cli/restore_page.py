@@ -5,11 +5,11 @@ from collections.abc import Collection, Iterator
 
 from daemon.answers import PlanAnswer, RestoreView
 from daemon.cli.table import facts
-from daemon.cli.words import duration, instant, plural, size
+from daemon.cli.words import elapsed, instant, plural, size
 from events.facts import Finding
 
 _MODES = {
-    "swapdb": "swapdb: loaded beside the old data, which is served until the swap",
+    "swapdb": "swapdb: loaded beside the old data, which is kept until all of it is there",
     "disabled": "disabled: taken to the engine's disk whole before the old data goes",
 }
 
@@ -75,9 +75,9 @@ def result_lines(view: RestoreView, width: int) -> Iterator[str]:
     pairs = [
         ("keys", keys or "none"),
         ("evicted", f"{result.evicted_keys:,} KEYS EVICTED" if result.evicted_keys else "none"),
-        ("durable", result.durability),
-        ("served", f"after {duration(result.served_seconds)}"),
-        ("in all", duration(result.total_seconds)),
+        ("result", result.durability),
+        ("served", f"after {elapsed(result.served_seconds)}"),
+        ("in all", elapsed(result.total_seconds)),
         ("not held", f"{size(lost)} of writes since the safety backup" if lost else ""),
         ("safety", f"{view.target}/{view.safety.name}" if view.safety else ""),
     ]

@@ -33,6 +33,13 @@ def duration(seconds: float) -> str:
     return f"{seconds / 86400:.0f} d"
 
 
+def elapsed(seconds: float) -> str:
+    """``0.18 s``, ``4.2 s``, then as `duration`: for measured spans, where tenths matter."""
+    if seconds >= 10:
+        return duration(seconds)
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{max(0.0, seconds):.2g} s"
+
+
 def age(now: datetime, then: datetime | None) -> str:
     """``3 h ago``; a dash for never. The clock that counts is the daemon's."""
     if then is None:

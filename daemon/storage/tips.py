@@ -13,6 +13,9 @@ from daemon.storage.catalog import read_manifest
 from daemon.storage.vault import Vault
 from events.facts import BackupId, CacheName, InstallationId, Position
 
+_SECOND = len("20260101T120000Z")
+"""Of backups that were asked for in one second any may be the newest."""
+
 
 class Tip(Struct, frozen=True):
     """The chain's head when a backup's manifest was written; `sha256` is hexadecimal."""
@@ -35,8 +38,13 @@ async def newest_tip(vault: Vault, installation: InstallationId) -> Tip | None:
             backup = names.manifest_of(info.name)
             if backup is not None:
                 found.append((backup[1], backup[0]))
+    newest: Tip | None = None
     for backup_id, cache in sorted(found, reverse=True):
+        if newest is not None and backup_id[:_SECOND] != newest.backup_id[:_SECOND]:
+            break
         manifest = await read_manifest(vault, cache, backup_id, None)
-        if manifest.installation == installation:
-            return Tip(cache, backup_id, manifest.log_position, manifest.log_sha256)
-    return None
+        tip = Tip(cache, backup_id, manifest.log_position, manifest.log_sha256)
+        ours = manifest.installation == installation
+        if ours and (newest is None or tip.position > newest.position):
+            newest = tip
+    return newest

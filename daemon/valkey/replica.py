@@ -14,7 +14,7 @@ from datetime import datetime
 
 import anyio
 
-from daemon.errors import Transient
+from daemon.errors import Failed, Transient
 from daemon.valkey.address import Address
 from daemon.valkey.connection import Login, timed_out, unreachable
 from daemon.valkey.occasion import Occasion, Taken, copy_on_write, snapshot_facts
@@ -108,10 +108,10 @@ class Link:
         if waiting.cancelled_caught:
             raise stalled(self._login.address, self._session, self._stall)
 
-    def _broken(self, error: OSError) -> Transient:
+    def _broken(self, error: OSError) -> Failed:
         if error.errno in {errno.ECONNRESET, errno.EPIPE}:
             return ended_early(self._login.asked, self._session.phase)
-        return Transient("cache-unreachable", f"{self._login.address}: {error.strerror}", "")
+        return unreachable(self._login.address, error)
 
 
 class Replication:

@@ -104,9 +104,9 @@ WRONG = [
     Wrong(RequestRestore("orders/taken", "cop"), NotFound, "unknown-cache", "no cache 'cop'"),
     Wrong(AddCache("../x", NOBODY), BadRequest, "cache-name", "'../x' cannot be"),
     Wrong(AddCache("orders", NOBODY), Rejected, "cache-exists", "already a cache 'orders'"),
-    Wrong(AddCache("new", "http://127.0.0.1"), BadRequest, "cache-url", "http"),
+    Wrong(AddCache("new", "http://127.0.0.1"), BadRequest, "cache-url", "no scheme"),
     Wrong(AddCache("new", NOBODY), Failed, "cache-unreachable", "nothing listens there"),
-    Wrong(AddCache("new", NOBODY, vault="other"), BadRequest, "unknown-vault", "other"),
+    Wrong(AddCache("new", NOBODY, vault="other"), NotFound, "unknown-vault", "other"),
     Wrong(SetCache("copy", url=NOBODY), Failed, "cache-unreachable", "nothing listens there"),
 ]
 

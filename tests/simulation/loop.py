@@ -14,6 +14,8 @@ from contextlib import contextmanager, suppress
 from contextvars import Context
 from typing import Any, TypeVar
 
+import anyio.lowlevel
+
 T = TypeVar("T")
 LIVELOCK_STEPS = 200_000
 
@@ -153,6 +155,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
             asyncio._set_running_loop(None)
             self._ready.clear()
             self._scheduled.clear()
+            # anyio remembers the root task of each loop until it is done; the dead never are.
+            anyio.lowlevel._run_vars.pop(self, None)
             self.close()
 
     def _close_tasks(self) -> None:

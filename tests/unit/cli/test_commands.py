@@ -451,9 +451,9 @@ async def test_a_restore_tells_what_it_left() -> None:
     assert [
         "  keys     db0: 3",
         "  evicted  none",
-        "  durable  On disk.",
-        "  served   after 1 s",
-        "  in all   2 s",
+        "  result   On disk.",
+        "  served   after 1.0 s",
+        "  in all   2.0 s",
     ] == printed.out.splitlines()[1:]
     assert 0 == printed.code
 

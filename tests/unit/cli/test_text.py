@@ -7,7 +7,7 @@ import pytest
 from daemon.answers import ProgressView
 from daemon.cli.follow import Standing, told
 from daemon.cli.table import Column, facts, table
-from daemon.cli.words import age, duration, plural, size
+from daemon.cli.words import age, duration, elapsed, plural, size
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -44,6 +44,15 @@ def test_sizes_are_for_people(count: int | None, text: str) -> None:
 def test_durations_have_one_unit(seconds: float, text: str) -> None:
     """A duration is told in the one unit that says enough, and is never negative."""
     assert text == duration(seconds)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.1834, "0.18 s"), (0.004, "0.004 s"), (-1, "0 s"), (4.25, "4.2 s"), (61, "61 s")],
+)
+def test_measured_spans_have_tenths(seconds: float, text: str) -> None:
+    """A short span that was measured is not rounded to nothing."""
+    assert text == elapsed(seconds)
 
 
 def test_ages_count_from_the_daemons_clock() -> None:
