@@ -5,6 +5,7 @@ to keep it small: limits of memory, time and output, an empty environment, one o
 Three answers: totals, "cannot read" (our engine's fault: it lowers the proof) and "broken".
 """
 
+import asyncio
 import errno
 import os
 import re
@@ -15,13 +16,12 @@ import tempfile
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from fcntl import F_SETPIPE_SZ, fcntl
-from pathlib import Path
+from typing import IO
 
 import anyio
-from anyio.abc import Process
 from msgspec import Struct
 
-from daemon.valkey.engine import CLEAN_ENVIRONMENT, Engine, end
+from daemon.valkey.engine import CLEAN_ENVIRONMENT, Engine
 from events.facts import RdbTotals
 
 PIPE_BYTES = 1 << 20
@@ -66,12 +66,12 @@ _NOT_KNOWN_HERE = (
 class Checker:
     """One check under way: `feed` every plain byte in order, then ask for the `verdict`."""
 
-    def __init__(self, engine: Engine, limits: Limits, output: Path) -> None:
+    def __init__(self, engine: Engine, limits: Limits, output: IO[bytes]) -> None:
         self._engine = engine
         self._limits = limits
         self._output = output
         self._read_end, self._write_end = _pipe()
-        self._process: Process | None = None
+        self._process: asyncio.subprocess.Process | None = None
         self._magic = b""
         self._stalled = False
         self._left_early = False
@@ -102,21 +102,25 @@ class Checker:
             await self._process.wait()
         if waiting.cancelled_caught:
             self._stalled = True
-            self._process.kill()
-        await end(self._process)
-        text = await anyio.Path(self._output).read_text(errors="replace")
+            await self.close()
+        self._output.seek(0)
+        text = self._output.read(OUTPUT_BYTES).decode(errors="replace")
         return self._judge(text, self._process.returncode or 0)
 
-    async def start(self, name: Path) -> None:
+    async def start(self) -> None:
         """Run the engine under the checker's name; called once, before anything else."""
         try:
-            with suppress(OSError), self._output.open("wb") as sink:
-                self._process = await anyio.open_process(
-                    [str(name), "/dev/stdin"],
+            with suppress(OSError):
+                # Not by anyio: it cannot run a program under another name, and a link of that
+                # name would be left behind by a daemon that is killed.
+                self._process = await asyncio.create_subprocess_exec(
+                    f"{self._engine.kind}-check-rdb",
+                    "/dev/stdin",
+                    executable=self._engine.server,
                     stdin=self._read_end,
-                    stdout=sink,
+                    stdout=self._output,
                     stderr=subprocess.STDOUT,
-                    cwd=self._output.parent,
+                    cwd="/",
                     env=CLEAN_ENVIRONMENT,
                     start_new_session=True,
                 )
@@ -130,7 +134,7 @@ class Checker:
         if self._process is not None and self._process.returncode is None:
             with suppress(ProcessLookupError):
                 self._process.kill()
-            await end(self._process)
+            await self._process.wait()
 
     async def _room(self) -> None:
         with anyio.move_on_after(self._limits.stall_seconds) as waiting:
@@ -177,12 +181,10 @@ async def rdb_checker(engine: Engine, limits: Limits) -> AsyncGenerator[Checker,
 
     The checker lives on a pipe of ours, so that it also ends when we are killed.
     """
-    with tempfile.TemporaryDirectory(prefix="valkeep-check-") as directory:
-        name = Path(directory, f"{engine.kind}-check-rdb")
-        await anyio.Path(name).symlink_to(engine.server)
-        checker = Checker(engine, limits, Path(directory, "output"))
+    with tempfile.TemporaryFile() as output:
+        checker = Checker(engine, limits, output)
         try:
-            await checker.start(name)
+            await checker.start()
             yield checker
         finally:
             with anyio.CancelScope(shield=True):

@@ -14,7 +14,8 @@ from contextlib import contextmanager, suppress
 from contextvars import Context
 from typing import Any, TypeVar
 
-import anyio.lowlevel
+from anyio import lowlevel
+from anyio._backends import _asyncio as backend
 
 T = TypeVar("T")
 LIVELOCK_STEPS = 200_000
@@ -155,17 +156,18 @@ class VirtualLoop(asyncio.BaseEventLoop):
             asyncio._set_running_loop(None)
             self._ready.clear()
             self._scheduled.clear()
-            # anyio remembers the root task of each loop until it is done; the dead never are.
-            anyio.lowlevel._run_vars.pop(self, None)
             self.close()
 
     def _close_tasks(self) -> None:
+        """anyio remembers tasks until they are done; those of the dead have to be forgotten."""
+        lowlevel._run_vars.pop(self, None)
         alive = [task for task in self.tasks if not task.done()]
         self.tasks.clear()
         for task in alive:
             task._log_destroy_pending = False  # type: ignore[attr-defined]
             asyncio.tasks._enter_task(self, task)
             _close(task.get_coro())
+            backend._task_states.pop(task, None)
             asyncio.tasks._leave_task(self, task)
 
 
