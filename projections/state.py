@@ -76,9 +76,7 @@ def evolve(state: State, envelope: Envelope, event: Event) -> State:
     )
     match event:
         case DaemonStarted():
-            return replace(
-                state, installation=event.installation, started_at=envelope.at, up=True
-            )
+            return replace(state, installation=event.installation, started_at=envelope.at, up=True)
         case DaemonStopped():
             return replace(state, up=False)
         case CacheRegistered() | CacheReconfigured() | CacheSuspended() | CacheRemoved():

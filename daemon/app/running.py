@@ -14,6 +14,7 @@ from pathlib import Path
 
 import anyio
 import structlog
+from anyio.abc import TaskStatus
 from msgspec import Struct
 
 from daemon.api import access_for, listening
@@ -109,7 +110,8 @@ async def _live(daemon: Daemon, run: Run, door: socket.socket) -> None:
     async with anyio.create_task_group() as writing:
         writing.start_soon(daemon.core.ledger.run)
         async with anyio.create_task_group() as working:
-            working.start_soon(_obey_signals, daemon, run, working.cancel_scope)
+            # Whoever hears that we are ready may send a signal at once.
+            await working.start(_obey_signals, daemon, run, working.cancel_scope)
             working.start_soon(serve_socket, door, daemon.outside, access)
             working.start_soon(daemon.core.run, start, run.settings.declared())
             notify(READY="1", MAINPID=str(os.getpid()))
@@ -120,9 +122,16 @@ async def _live(daemon: Daemon, run: Run, door: socket.socket) -> None:
     log.info("daemon stopped")
 
 
-async def _obey_signals(daemon: Daemon, run: Run, working: anyio.CancelScope) -> None:
+async def _obey_signals(
+    daemon: Daemon,
+    run: Run,
+    working: anyio.CancelScope,
+    *,
+    task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
+) -> None:
     """SIGHUP reads the configuration again; SIGTERM and SIGINT end us, a second one at once."""
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+        task_status.started()
         async for number in signals:
             if number == signal.SIGHUP:
                 await _reload(daemon, run)

@@ -71,8 +71,8 @@ async def stage(
     """A daemon that knows both, as `orders` and `copy`."""
     async with installation(nursery, directory_vault(tmp_path / "vault")) as daemon:
         await daemon.start()
-        await daemon.add("orders", nodes[0].url)
-        await daemon.add("copy", nodes[1].url)
+        await daemon.add("orders", url=nodes[0].url)
+        await daemon.add("copy", url=nodes[1].url)
         yield Stage(daemon, tmp_path / "vault", *nodes)
 
 
@@ -113,7 +113,7 @@ WRONG = [
 
 async def test_a_wrong_request_is_refused_with_a_hint_and_leaves_no_event(stage: Stage) -> None:
     """Whatever cannot be meant is told apart by its kind and code, and the log stays as it was."""
-    assert (await stage.daemon.backup("orders", "taken")).phase == "complete"
+    assert (await stage.daemon.backup("orders", name="taken")).phase == "complete"
     before = await stage.daemon.history()
 
     for wrong in WRONG:
@@ -134,13 +134,13 @@ async def test_a_password_that_is_wrong_fails_at_adding_and_at_the_backup(
     secret.write_text("wrong")
     async with start_node(engine, short_path / "n", requirepass="right") as node:
         with pytest.raises(Failed, match="did not accept the password") as caught:
-            await stage.daemon.add("locked", node.url, password_file=str(secret))
+            await stage.daemon.add("locked", url=node.url, password_file=str(secret))
         assert caught.value.code == "cache-auth"
         secret.write_text("right\n")
-        await stage.daemon.add("locked", node.url, password_file=str(secret))
+        await stage.daemon.add("locked", url=node.url, password_file=str(secret))
         secret.write_text("wrong")
 
-        failed(await stage.daemon.backup("locked", "b"), "cache-auth")
+        failed(await stage.daemon.backup("locked", name="b"), "cache-auth")
 
     (event,) = [e for e in await stage.daemon.events() if isinstance(e, BackupFailed)]
     assert event.failure.permanent
@@ -153,9 +153,9 @@ async def test_a_server_that_went_away_fails_the_backup(
 ) -> None:
     """A backup of a server that is down fails once, with the reason, and is given up."""
     async with start_node(engine, short_path) as node:
-        await stage.daemon.add("away", node.url)
+        await stage.daemon.add("away", url=node.url)
 
-    failed(await stage.daemon.backup("away", "b"), "cache-unreachable")
+    failed(await stage.daemon.backup("away", name="b"), "cache-unreachable")
 
     assert [e.attempt for e in await stage.daemon.events() if isinstance(e, BackupFailed)] == [1]
     assert any(isinstance(e, BackupAbandoned) for e in await stage.daemon.events())
@@ -166,7 +166,7 @@ async def test_a_server_that_went_away_fails_the_backup(
 async def test_a_server_that_loads_says_so(stage: Stage, engine: Engine, short_path: Path) -> None:
     """Adding and backing up a server that is still loading fails with that word."""
     async with start_node(engine, short_path) as node:
-        await stage.daemon.add("slow", node.url)
+        await stage.daemon.add("slow", url=node.url)
         client = node.client()
         await fill(client, keys=1_000)
         await command(client, "SAVE")
@@ -176,9 +176,9 @@ async def test_a_server_that_loads_says_so(stage: Stage, engine: Engine, short_p
     try:
         await until(lambda: loads(node), "it loads")
         with pytest.raises(Failed, match="still loading") as caught:
-            await stage.daemon.add("again", node.url)
+            await stage.daemon.add("again", url=node.url)
         assert caught.value.code == "cache-loading"
-        failed(await stage.daemon.backup("slow", "b"), "cache-loading")
+        failed(await stage.daemon.backup("slow", name="b"), "cache-loading")
     finally:
         process.kill()
         await end(process)
@@ -210,8 +210,8 @@ async def test_a_folder_that_cannot_be_written_fails_the_backup(
     before = files_in(tmp_path)
     async with installation(nursery, f'[vaults.main]\nurl = "file://{tmp_path / place}"') as daemon:
         await daemon.start()
-        await daemon.add("orders", nodes[0].url)
-        backup = await daemon.backup("orders", "b")
+        await daemon.add("orders", url=nodes[0].url)
+        backup = await daemon.backup("orders", name="b")
 
     assert (backup.phase, backup.failure is None) == ("failed", False)
     assert backup.failure is not None
@@ -246,9 +246,9 @@ async def test_a_bucket_that_cannot_be_used_fails_the_backup(
         config = s3_vault(server).replace("s3://backups/", f"s3://{wrong.bucket}/")
         async with installation(nursery, config, wrong.keys) as daemon:
             await daemon.start()
-            await daemon.add("orders", nodes[0].url)
+            await daemon.add("orders", url=nodes[0].url)
 
-            failed(await daemon.backup("orders", "b"), wrong.code)
+            failed(await daemon.backup("orders", name="b"), wrong.code)
 
             assert "canary" not in daemon.output() + (await daemon.raw("backups")).decode()
 
@@ -261,10 +261,10 @@ async def test_a_full_disk_fails_the_backup_and_leaves_nothing(stage: Stage) -> 
     await client.aclose()
     resource.prlimit(stage.daemon.pid, resource.RLIMIT_FSIZE, (1 << 20, limits[1]))
     try:
-        backup = await stage.daemon.backup("orders", "b")
+        backup = await stage.daemon.backup("orders", name="b")
     finally:
         resource.prlimit(stage.daemon.pid, resource.RLIMIT_FSIZE, limits)
     failed(backup, "vault-full")
     await stage.daemon.settled()
     await is_tidy(stage.daemon, stage.vault)
-    assert (await stage.daemon.backup("orders", "b")).phase == "complete"
+    assert (await stage.daemon.backup("orders", name="b")).phase == "complete"

@@ -1,4 +1,4 @@
-"""The daemon's own life: how it ends, what the next one makes of it, and how it is told new things."""
+"""The daemon's own life: how it ends, what the next one makes of that, how it reloads."""
 
 import os
 import signal
@@ -14,7 +14,9 @@ from daemon.answers import Status
 from daemon.commands import AddCache, RequestBackup
 from daemon.errors import Rejected, Unavailable
 from daemon.valkey.engine import find_engines
+from events.facts import CacheName
 from events.types import (
+    AttemptStarted,
     BackupFailed,
     CacheReconfigured,
     CacheRegistered,
@@ -62,21 +64,20 @@ async def saving_slowly(node: Node, microseconds_per_key: int) -> None:
     await client.aclose()
 
 
+async def recorded(daemon: DaemonProcess) -> None:
+    """Wait until the daemon's start is in the log."""
+    await daemon.until(lambda _, event: isinstance(event, DaemonStarted))
+
+
 async def test_sigterm_in_a_backup_ends_in_time_and_the_next_start_settles_it(
     daemon: DaemonProcess, node: Node, vault: Path
 ) -> None:
     """Told to end in the middle of a backup, the daemon ends well; the next one makes it anew."""
     await daemon.start()
-    await daemon.add("orders", node.url)
+    await daemon.add("orders", url=node.url)
     await saving_slowly(node, 100_000)
     accepted = await daemon.command(RequestBackup("orders", "nightly"))
-    await daemon.until(
-        lambda state, _: (
-            any(b.phase == "running" for b in state.catalog["orders"].values())
-            if "orders" in state.catalog
-            else False
-        )
-    )
+    await daemon.until(lambda _, event: isinstance(event, AttemptStarted))
     with anyio.fail_after(10):
         assert await daemon.stop() == 0
     await saving_slowly(node, 0)
@@ -92,9 +93,19 @@ async def test_sigterm_in_a_backup_ends_in_time_and_the_next_start_settles_it(
     await log_is_sound(daemon)
 
 
+async def test_a_daemon_that_is_ready_obeys_signals(daemon: DaemonProcess) -> None:
+    """Whoever waits for readiness may tell the daemon to reload in the same breath, and to end."""
+    await daemon.start()
+    daemon.signal(signal.SIGHUP)
+
+    await until(lambda: says(daemon, "configuration reloaded"), "it reloads")
+    assert await daemon.stop() == 0
+
+
 async def test_a_second_sigterm_ends_the_daemon_at_once(daemon: DaemonProcess) -> None:
-    """A shutdown that hangs on its last record is cut short by a second signal; the log is sound."""
+    """A shutdown that hangs on its last record is cut short by a second signal."""
     await daemon.start(doom="stall daemon-stopped")
+    await recorded(daemon)
     daemon.signal(signal.SIGTERM)
     await daemon.notices.said(b"STOPPING=1")
 
@@ -110,6 +121,7 @@ async def test_a_restart_loop_does_not_grow_the_log(daemon: DaemonProcess) -> No
     """Within a minute there is one record of a start, however often it crashes."""
     for _ in range(3):
         await daemon.start()
+        await recorded(daemon)
         await daemon.kill()
     await daemon.start()
 
@@ -124,7 +136,7 @@ def declared(node: Node, *, source: str = "auto") -> str:
 async def test_sighup_takes_a_changed_file_and_leaves_a_bad_one(
     daemon: DaemonProcess, node: Node, vault: Path
 ) -> None:
-    """A reload reconciles declared caches; a bad file changes nothing; one that left is suspended."""
+    """A reload reconciles declared caches; a bad file changes nothing; a cache can be suspended."""
     base = directory_vault(vault)
     daemon.configure(base + declared(node))
     await daemon.start()
@@ -134,12 +146,12 @@ async def test_sighup_takes_a_changed_file_and_leaves_a_bad_one(
     daemon.signal(signal.SIGHUP)
     await until(lambda: says(daemon, "configuration not reloaded"), "the bad file is refused")
     assert "sideways" in daemon.output()
-    assert (await daemon.backup("orders", "after-a-bad-file")).phase == "complete"
+    assert (await daemon.backup("orders", name="after-a-bad-file")).phase == "complete"
 
     daemon.configure(base + declared(node, source="replication"))
     daemon.signal(signal.SIGHUP)
     state = await daemon.until(lambda _, event: isinstance(event, CacheReconfigured))
-    assert state.caches["orders"].settings.source == "replication"
+    assert state.caches[CacheName("orders")].settings.source == "replication"
 
     daemon.configure(base)
     daemon.signal(signal.SIGHUP)
@@ -158,10 +170,10 @@ async def says(daemon: DaemonProcess, words: str) -> bool:
 async def test_a_log_without_room_makes_the_daemon_read_only_until_there_is_some(
     daemon: DaemonProcess, node: Node, tmp_path: Path
 ) -> None:
-    """When the log cannot be written commands get 503 and questions get answers; then it goes on."""
+    """A log that cannot be written refuses commands with 503; questions are still answered."""
     crowd = tmp_path / "crowd"
     await daemon.start(doom=f"crowded {crowd}")
-    await daemon.add("orders", node.url)
+    await daemon.add("orders", url=node.url)
     crowd.touch()
     with pytest.raises(Unavailable) as caught:
         await many_caches(daemon, node)
@@ -173,7 +185,7 @@ async def test_a_log_without_room_makes_the_daemon_read_only_until_there_is_some
 
     crowd.unlink()
 
-    assert (await daemon.backup("orders", "b")).phase == "complete"
+    assert (await daemon.backup("orders", name="b")).phase == "complete"
     assert (await daemon.get(Status, "status")).log.trouble is None
     assert (await daemon.history())[: len(held)] == held
     await log_is_sound(daemon)

@@ -57,9 +57,9 @@ async def stage(
             await client.set(f"block:{number}", hashlib.shake_128(b"%d" % number).digest(1 << 20))
         await client.aclose()
         await daemon.start()
-        await daemon.add("orders", source.url)
-        await daemon.add("copy", target.url)
-        assert (await daemon.backup("orders", "b")).phase == "complete"
+        await daemon.add("orders", url=source.url)
+        await daemon.add("copy", url=target.url)
+        assert (await daemon.backup("orders", name="b")).phase == "complete"
         yield Stage(daemon, vault, target)
 
 
@@ -100,7 +100,7 @@ DAMAGES = [
         "a bit in the last block", lambda s: flip(s.object, 0.99), "block-damaged", touched=True
     ),
     Damage("last byte", lambda s: flip(s.object, 1), "block-damaged", touched=True),
-    Damage("cut short", lambda s: cut(s.object), "object-short", touched=True),
+    Damage("cut short", lambda s: cut(s.object), "object-size", touched=True),
     Damage("object gone", lambda s: s.object.unlink(), "object-missing", touched=True),
 ]
 
@@ -113,7 +113,7 @@ async def test_a_damaged_backup_never_reaches_the_target(stage: Stage, damage: D
     before = len(await stage.daemon.history())
     damage.do(stage)
     try:
-        restore = await stage.daemon.restore("orders/b", "copy", safety_backup=False)
+        restore = await stage.daemon.restore("orders/b", to="copy", safety_backup=False)
     finally:
         for place, data in whole.items():
             place.write_bytes(data)
@@ -130,7 +130,7 @@ async def test_a_damaged_backup_never_reaches_the_target(stage: Stage, damage: D
 
 async def test_the_backup_that_was_mended_is_restored(stage: Stage) -> None:
     """After all those failures the target takes the whole backup."""
-    restore = await stage.daemon.restore("orders/b", "copy", safety_backup=False)
+    restore = await stage.daemon.restore("orders/b", to="copy", safety_backup=False)
     assert restore.phase == "completed", restore.failure
     assert restore.result is not None
     assert restore.result.evicted_keys == 0

@@ -78,8 +78,8 @@ async def back_up(daemon: DaemonProcess, node: Node, point: str, source: SourceK
     """Run a doomed daemon that is asked for a backup, until it dies."""
     await daemon.start(doom=point)
     with suppress(*DEAD):
-        await daemon.add("orders", node.url, source=source)
-        await daemon.backup("orders", "nightly")
+        await daemon.add("orders", url=node.url, source=source)
+        await daemon.backup("orders", name="nightly")
     await daemon.died()
 
 
@@ -166,8 +166,8 @@ async def test_a_deletion_survives_kill_9(
 ) -> None:
     """Killed anywhere in a deletion, the daemon finishes it, or the backup is still whole."""
     await daemon.start(doom=point)
-    await daemon.add("orders", node.url)
-    assert (await daemon.backup("orders", "nightly")).phase == "complete"
+    await daemon.add("orders", url=node.url)
+    assert (await daemon.backup("orders", name="nightly")).phase == "complete"
     with suppress(*DEAD):
         await daemon.command(DeleteBackup("orders/nightly"))
         await daemon.settled()

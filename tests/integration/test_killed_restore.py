@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 import pytest
 
@@ -39,6 +39,7 @@ from tests.support.servers import Node, command, fill, start_node
 pytestmark = pytest.mark.anyio
 
 Data = tuple[str, bytes]
+E = TypeVar("E")
 
 
 class Case(NamedTuple):
@@ -142,10 +143,10 @@ async def restore(daemon: DaemonProcess, scene: Scene, point: str) -> None:
     """Run a doomed daemon that backs up and is asked to restore, until it dies."""
     await daemon.start(doom=point)
     with suppress(*DEAD):
-        await daemon.add("orders", scene.source.url)
-        await daemon.add("copy", scene.target.url)
-        assert (await daemon.backup("orders", "nightly")).phase == "complete"
-        await daemon.restore("orders/nightly", "copy")
+        await daemon.add("orders", url=scene.source.url)
+        await daemon.add("copy", url=scene.target.url)
+        assert (await daemon.backup("orders", name="nightly")).phase == "complete"
+        await daemon.restore("orders/nightly", to="copy")
     await daemon.died()
 
 
@@ -160,7 +161,7 @@ async def recover(daemon: DaemonProcess, vault: Path) -> State:
     return await daemon.settled(look)
 
 
-def one(events: list[Event], kind: type[Event]) -> Event | None:
+def one(events: list[Event], kind: type[E]) -> E | None:
     """The only event of a kind, or None."""
     found = [event for event in events if isinstance(event, kind)]
     assert len(found) <= 1, found
@@ -194,7 +195,7 @@ async def test_a_restore_survives_kill_9(
     events = await daemon.events()
     asked, failed = one(events, RestoreRequested), one(events, RestoreFailed)
     if one(events, RestoreCompleted) is None and asked is not None:
-        assert isinstance(failed, RestoreFailed)
+        assert failed is not None
         assert failed.undone
         assert failed.failure.code == "interrupted"
         assert failed.command.startswith(f"valkeep restore {asked.backup_id} --to copy")
@@ -219,7 +220,7 @@ async def test_an_undoing_that_was_cut_off_is_made_again(
 
     assert await data_of(scene.target) == scene.old
     await is_at_rest(scene.target, scene.settings)
-    assert isinstance(one(await daemon.events(), RestoreFailed), RestoreFailed)
+    assert one(await daemon.events(), RestoreFailed) is not None
     await is_tidy(daemon, vault)
     await log_is_sound(daemon)
 
@@ -232,7 +233,7 @@ async def test_an_interrupted_restore_is_repeated_by_the_command_that_is_told(
     state = await recover(daemon, vault)
 
     backup_id = next(iter(state.restores.values())).backup_id
-    again = await daemon.restore(backup_id, "copy")
+    again = await daemon.restore(backup_id, to="copy")
 
     assert again.phase == "completed", again.failure
     assert await data_of(scene.target) == scene.new
@@ -249,7 +250,7 @@ async def test_a_backup_is_held_while_its_restore_is_undone(
     try:
         await daemon.start()
         with pytest.raises(Rejected, match="has not ended"):
-            await daemon.restore("orders/nightly", "copy")
+            await daemon.restore("orders/nightly", to="copy")
     finally:
         scene.target.resume()
     await daemon.settled()

@@ -111,8 +111,8 @@ async def test_a_backup_to_a_bucket_survives_kill_9(
     """Killed in a backup to S3, the daemon aborts the upload it left and makes the backup anew."""
     await daemon.start(doom=point)
     with suppress(*DEAD):
-        await daemon.add("orders", nodes.source.url)
-        await daemon.backup("orders", "nightly")
+        await daemon.add("orders", url=nodes.source.url)
+        await daemon.backup("orders", name="nightly")
     await daemon.died()
     assert await bucket.uploads() == unfinished
 
@@ -134,10 +134,10 @@ async def test_a_restore_from_a_bucket_survives_kill_9(
     old, settings = await data_of(nodes.target), await settings_of(nodes.target)
     await daemon.start(doom=point)
     with suppress(*DEAD):
-        await daemon.add("orders", nodes.source.url)
-        await daemon.add("copy", nodes.target.url)
-        await daemon.backup("orders", "nightly")
-        await daemon.restore("orders/nightly", "copy")
+        await daemon.add("orders", url=nodes.source.url)
+        await daemon.add("copy", url=nodes.target.url)
+        await daemon.backup("orders", name="nightly")
+        await daemon.restore("orders/nightly", to="copy")
     await daemon.died()
 
     await recover(daemon, bucket)

@@ -24,15 +24,15 @@ async def test_audit_notices_that_the_log_went_back(nursery: Nursery, tmp_path: 
         installation(nursery, directory_vault(tmp_path / "vault")) as daemon,
     ):
         await daemon.start()
-        await daemon.add("orders", node.url)
-        first = await daemon.backup("orders", "first")
+        await daemon.add("orders", url=node.url)
+        first = await daemon.backup("orders", name="first")
         verdict = await daemon.get(VerdictView, "audit", "verify")
         assert [first.backup_id] == [tip.backup_id for tip in verdict.tips]
         await daemon.stop()
         older = tmp_path / "older.db"
         shutil.copy(daemon.log, older)
         await daemon.start()
-        second = await daemon.backup("orders", "second")
+        second = await daemon.backup("orders", name="second")
         await daemon.stop()
         shutil.copy(older, daemon.log)
         await daemon.start()

@@ -90,13 +90,13 @@ async def wrecked(node: Node) -> None:
 async def there_and_back(daemon: DaemonProcess, node: Node, cache: str, source: SourceKind) -> None:
     """Back a filled node up, wreck it, restore it, kill it: the data is the same each time."""
     held, settings = await data_of(node), await settings_of(node)
-    await daemon.add(cache, node.url, source=source)
-    backup = await daemon.backup(cache, "before-the-accident")
+    await daemon.add(cache, url=node.url, source=source)
+    backup = await daemon.backup(cache, name="before-the-accident")
     assert backup.phase == "complete", backup.failure
     await wrecked(node)
     assert await data_of(node) != held
 
-    restore = await daemon.restore(backup.backup_id, cache)
+    restore = await daemon.restore(backup.backup_id, to=cache)
 
     assert restore.phase == "completed", restore.failure
     assert restore.result is not None
@@ -158,9 +158,9 @@ async def test_a_result_that_is_in_memory_only_is_called_so(
         await fill(client)
         await client.aclose()
         held = await data_of(node)
-        await daemon.add("volatile", node.url)
-        backup = await daemon.backup("volatile", "b")
-        restore = await daemon.restore(backup.backup_id, "volatile")
+        await daemon.add("volatile", url=node.url)
+        backup = await daemon.backup("volatile", name="b")
+        restore = await daemon.restore(backup.backup_id, to="volatile")
 
         assert restore.result is not None
         assert "in memory only" in restore.result.durability
@@ -181,8 +181,8 @@ async def test_a_stored_backup_opens_with_public_tools(
         await fill(client)
         await client.aclose()
         await daemon.start()
-        await daemon.add("orders", node.url)
-        backup = await daemon.backup("orders", "b")
+        await daemon.add("orders", url=node.url)
+        backup = await daemon.backup("orders", name="b")
         detail = await daemon.get(BackupDetail, "backups", backup.backup_id)
 
     (place,) = detail.objects

@@ -33,8 +33,9 @@ async def node_url(short_path: Path) -> AsyncGenerator[str, None]:
         yield node.url
 
 
-async def refused(first: DaemonProcess, second: DaemonProcess) -> str:
+async def refused(pair: tuple[DaemonProcess, DaemonProcess]) -> str:
     """What the second says; it does not come up, and the first is unharmed."""
+    first, second = pair
     second.launch()
     assert await second.ended() == 1
     assert (await first.get(Status, "status")).problems == ()
@@ -52,7 +53,7 @@ async def test_a_second_daemon_on_the_same_log_names_the_first(
         )
     )
 
-    said = await refused(first, second)
+    said = await refused(pair)
 
     assert f"{first.log} is in use by process {first.pid}" in said
     assert "hint:" in said
@@ -69,7 +70,7 @@ async def test_a_second_daemon_on_the_same_socket_names_the_first(
         )
     )
 
-    said = await refused(first, second)
+    said = await refused(pair)
 
     assert f"already listens on {first.socket}: process {first.pid}" in said
     assert "hint:" in said
@@ -82,10 +83,10 @@ async def test_a_second_daemon_on_the_same_vault_may_only_read_it(
     first, second = pair
     await second.start()
     for daemon in (first, second):
-        await daemon.add("orders", node_url)
-    assert (await first.backup("orders", "b")).phase == "complete"
+        await daemon.add("orders", url=node_url)
+    assert (await first.backup("orders", name="b")).phase == "complete"
 
-    backup = await second.backup("orders", "b")
+    backup = await second.backup("orders", name="b")
 
     assert backup.failure is not None
     assert backup.failure.code == "vault-foreign"

@@ -47,6 +47,7 @@ class Far(Struct):
     records: list[Record] = field(default_factory=list)
     snapshots: dict[str, bytes] = field(default_factory=dict)
     open_snapshots: int = 0
+    writing: list[str] = field(default_factory=list)
     late: list[Landing] = field(default_factory=list)
 
     def copy(self) -> "Far":
@@ -58,6 +59,7 @@ class Far(Struct):
             records=list(self.records),
             snapshots=dict(self.snapshots),
             open_snapshots=0,
+            writing=[],
             late=[Landing(landing.at, landing.effect) for landing in self.late],
         )
 

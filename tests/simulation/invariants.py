@@ -15,6 +15,7 @@ from daemon.storage.catalog import decode
 from daemon.storage.manifest import Manifest, ShardObject
 from events import chain, codec
 from events.envelope import Record
+from events.log import LogCorrupt
 from events.types import (
     AttemptStarted,
     BackupAbandoned,
@@ -33,11 +34,11 @@ from tests.simulation.far import Far
 
 
 class Violation(AssertionError):
-    """An invariant does not hold; `name` is its function's."""
+    """Invariants do not hold: their functions' names, and what the first one complained of."""
 
     def __init__(self, name: str, detail: str) -> None:
         super().__init__(f"{name}: {detail}")
-        self.name = name
+        self.names = {name}
 
 
 class View(Struct):
@@ -121,6 +122,14 @@ def the_living_are_not_swept(view: View) -> Complaints:
             yield f"{view.last} of a {backup.phase} backup"
 
 
+def sweeps_come_after_the_attempt(view: View) -> Complaints:
+    """S1: nothing is removed of a folder that somebody of this life still writes to."""
+    if isinstance(view.last, str) and view.last.startswith("clear "):
+        folder = view.last.removeprefix("clear ")
+        if writing := [name for name in view.far.writing if name.startswith(folder)]:
+            yield f"{view.last} while {writing} is written"
+
+
 def one_attempt_at_a_time(view: View) -> Complaints:
     """A7: a cache has at most one running backup, in the log and at the cache itself."""
     for cache, backups in view.state.catalog.items():
@@ -189,8 +198,11 @@ def nothing_is_left_over(view: View) -> Complaints:
 def the_chain_holds(view: View) -> Complaints:
     """I6: the log is dense and each record follows from the one before."""
     head = chain.EMPTY
-    for record in view.far.records:
-        head = chain.follow(head, record)
+    try:
+        for record in view.far.records:
+            head = chain.follow(head, record)
+    except LogCorrupt as error:
+        yield error.message
     if head.position != len(view.story):
         yield f"the log has {head.position} records, and {len(view.story)} were seen"
 
@@ -200,6 +212,7 @@ ALWAYS: tuple[Invariant, ...] = (
     manifest_is_last,
     bytes_have_a_recorded_attempt,
     the_living_are_not_swept,
+    sweeps_come_after_the_attempt,
     one_attempt_at_a_time,
     two_attempts_at_most,
     gone_means_gone,
@@ -215,7 +228,7 @@ AT_THE_END: tuple[Invariant, ...] = (
 
 
 class Checker:
-    """Looks on, and remembers the first thing that was wrong."""
+    """Looks on, and remembers what was wrong."""
 
     def __init__(self, view: View) -> None:
         self.view = view
@@ -239,11 +252,12 @@ class Checker:
         """Remember the first complaint of the first invariant that has one."""
         for invariant in invariants:
             for detail in invariant(self.view):
-                self.complain(invariant.__name__, f"{detail} (after {self.view.last})")
+                self.complain(invariant.__name__, detail=f"{detail} (after {self.view.last})")
 
-    def complain(self, name: str, detail: str) -> None:
-        """Something is wrong; the first thing is what counts."""
+    def complain(self, name: str, *, detail: str) -> None:
+        """Something is wrong; the first thing is told, and the names of all."""
         self.first = self.first or Violation(name, detail)
+        self.first.names.add(name)
 
     def verdict(self) -> None:
         """Raise what was wrong first."""

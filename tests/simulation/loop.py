@@ -159,16 +159,16 @@ class VirtualLoop(asyncio.BaseEventLoop):
             self.close()
 
     def _close_tasks(self) -> None:
-        """anyio remembers tasks until they are done; those of the dead have to be forgotten."""
+        """Close each as if it ran; anyio has to be told to forget the tasks of the dead."""
         lowlevel._run_vars.pop(self, None)
-        alive = [task for task in self.tasks if not task.done()]
-        self.tasks.clear()
-        for task in alive:
+        tasks, self.tasks = self.tasks, []
+        for task in [task for task in tasks if not task.done()]:
             task._log_destroy_pending = False  # type: ignore[attr-defined]
             asyncio.tasks._enter_task(self, task)
             _close(task.get_coro())
-            backend._task_states.pop(task, None)
             asyncio.tasks._leave_task(self, task)
+        for task in tasks:
+            backend._task_states.pop(task, None)
 
 
 @contextmanager

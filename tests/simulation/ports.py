@@ -16,7 +16,7 @@ from daemon.storage.vault import ObjectInfo, ObjectName
 from events.envelope import Commit, Entry, Head, Record
 from events.facts import START as GENESIS
 from events.facts import CacheSettings, Position, Probe, SnapshotFacts, Stream
-from events.log import Appended, Conflict, LogUnwritable
+from events.log import Appended, Conflict, LogFailed, LogUnwritable
 from events.memory import InMemoryLog
 from tests.simulation.far import LATENCY, Far, Line
 from tests.simulation.virtual import START
@@ -25,6 +25,7 @@ from tests.support.samples import PROBE, SERVER
 P = ParamSpec("P")
 T = TypeVar("T")
 PIECE = 200
+FSYNC = 0.08
 
 
 async def inline(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -47,12 +48,14 @@ class FarVault:
         """See `Vault.create`."""
         number = await self._line.call(f"create {name}", lambda far: far.begin(name))
         writer = FarWriter(self._line, name, number)
+        self._line.far.writing.append(name)
         try:
             yield writer
         finally:
             if not writer.committed:
                 with anyio.CancelScope(shield=True), suppress(Failed):
                     await self._line.call(f"abort {name}", lambda far: far.abort(number))
+            self._line.far.writing.remove(name)
 
     async def put(self, name: ObjectName, data: bytes) -> None:
         """See `Vault.put`."""
@@ -73,7 +76,7 @@ class FarVault:
             raise Permanent("object-too-large", f"{name} is too large", "look at it")
         return data
 
-    async def read(self, name: ObjectName, offset: int, length: int) -> bytes:
+    async def read(self, name: ObjectName, *, offset: int, length: int) -> bytes:
         """See `Vault.read`."""
         data = await self._line.call(f"read {name}", lambda far: far.objects.get(name))
         if data is None or len(data) < offset + length:
@@ -122,6 +125,7 @@ class FarWriter:
         """See `ObjectWriter.commit`."""
         number = self._number
         with anyio.CancelScope(shield=True):
+            await anyio.sleep(FSYNC)
             await self._line.call(f"commit {self._name}", lambda far: far.commit(number))
         self.committed = True
 
@@ -209,13 +213,15 @@ class FarLog:
         fault = self._line.fault("append")
         with anyio.CancelScope(shield=True):
             await anyio.sleep(LATENCY)
-            if fault is not None:
+            if fault not in (None, "after"):
                 raise LogUnwritable("the disk is full", "make room")
             answers = await self._inner.append(commits)
             for answer in answers:
                 if isinstance(answer, Appended) and not answer.repeated:
                     self._line.far.records.extend(answer.records)
                     self._seen(answer.records)
+            if fault == "after":
+                raise LogFailed("the disk failed while it wrote", "start again")
         await anyio.sleep(LATENCY)
         return answers
 

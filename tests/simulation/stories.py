@@ -87,12 +87,9 @@ def length(story: Script) -> World:
     return world
 
 
-def every(story: Script, plan: Callable[[int], Plan], *, stride: int = 1) -> Iterator[World]:
-    """A world for each step of a story, in which something happens at that step, and only there.
-
-    With a stride only every so many steps.
-    """
-    for step in range(1, length(story).steps + 1, stride):
+def every(story: Script, plan: Callable[[int], Plan]) -> Iterator[World]:
+    """A world for each step of a story, in which something happens at that step, and only there."""
+    for step in range(1, length(story).steps + 1):
         world = World()
         world.live(story, plan(step))
         yield world

@@ -3,11 +3,13 @@
 One fault at every call of a story, and then a life in which nothing goes wrong.
 """
 
+from functools import partial
+
 import pytest
 
 from tests.simulation.far import FaultKind, Weather
 from tests.simulation.invariants import Violation
-from tests.simulation.stories import STORIES, Swept, deletion, length, one_backup
+from tests.simulation.stories import STORIES, Swept, deletion, length, one_backup, removal
 from tests.simulation.world import Plan, World
 
 KINDS: tuple[FaultKind, ...] = ("before", "after", "permanent", "odd", "short", "flipped")
@@ -22,7 +24,11 @@ def calls(story: str, *kinds: str) -> list[int]:
 @pytest.mark.parametrize("story", STORIES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_fault_at_every_call(story: str, kind: FaultKind) -> None:
-    """Whatever call fails, before or after its effect, everything comes to an end (27, 28)."""
+    """Whatever call fails, before or after its effect, everything comes to an end (27, 28).
+
+    An append that fails before its effect is repeated (9); one that may have had its effect ends
+    the daemon, and its next life finds out (10, 12).
+    """
     swept = Swept()
     for number in calls(story):
         world = World()
@@ -93,6 +99,17 @@ def test_stubborn_calls() -> None:
         world = World()
         world.live(story, Plan(stop_at=step, weather=Weather(stubborn=True)))
         world.live(story)
+
+
+def test_cache_is_removed_at_any_moment() -> None:
+    """Whenever a cache is removed its backup is complete and stays, or is swept (fault 71)."""
+    swept = Swept()
+    for tick in range(120):
+        world = World()
+        world.live(partial(removal, seconds=tick / 200))
+        swept.count(world)
+
+    assert {"one:complete", "one:failed"} == set(swept.outcomes)
 
 
 @pytest.mark.xfail(

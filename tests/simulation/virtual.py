@@ -14,7 +14,7 @@ import anyio
 import pytest
 from anyio._backends import _asyncio as backend
 
-from tests.simulation.loop import VirtualLoop
+from tests.simulation.loop import Escape, VirtualLoop
 
 T = TypeVar("T")
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -46,10 +46,10 @@ class _InOrder(MutableSet[object]):
 
 @contextmanager
 def orderly_scopes() -> Iterator[None]:
-    """Cancellations are delivered in order of age.
+    """Cancellations are delivered in order of age, and threads are refused.
 
     anyio keeps a scope's children in a set that is ordered by their addresses, which differ
-    from run to run.
+    from run to run; and its threads go past the loop.
     """
     plain = backend.CancelScope.__init__
 
@@ -59,7 +59,12 @@ def orderly_scopes() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(backend.CancelScope, "__init__", in_order)
+        patch.setattr(backend.AsyncIOBackend, "run_sync_in_worker_thread", _no_thread)
         yield
+
+
+async def _no_thread(*_: object, **__: object) -> None:
+    raise Escape("a thread inside the simulation")
 
 
 def virtually(main: Callable[[], Awaitable[T]], *, start: float = 0.0) -> T:

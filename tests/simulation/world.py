@@ -1,8 +1,8 @@
 """A world: the far side, one incarnation of the daemon after the other, and the checker.
 
-Knows how a life begins (the log is read), and the ways in which it ends: all is done, a
-graceful stop, or `kill -9`, after which the next life starts on a copy that the dead cannot
-touch. What the daemon does in a life is the daemon's own code.
+Knows how a life begins (the log is read) and how it ends: all is done, a graceful stop,
+`kill -9` or a failed disk. The next life starts on a copy that the dead cannot touch. What the
+daemon does in a life is the daemon's own code.
 """
 
 import gc
@@ -27,6 +27,7 @@ from daemon.storage.one_error import one_error
 from daemon.storage.shelf import Shelf
 from events import codec
 from events.facts import Failure
+from events.log import LogFailed
 from events.types import Event
 from projections.state import State, evolve
 from projections.work import RestoreWork, UndoWork, outstanding
@@ -152,7 +153,7 @@ class World:
                 crashes = [line for line in logs if line["event"] == "work crashed"]
                 loop.abandon()
         if crashes:
-            checker.complain("nothing_crashes", str(crashes))
+            checker.complain("nothing_crashes", detail=str(crashes))
         checker.verdict()
         return end
 
@@ -162,10 +163,10 @@ class World:
                 loop.run_until_complete(run.main(loop))
             end: End = "stopped" if run.stopped else "done"
             run.look_behind(loop)
-        except ProcessKilled:
+        except (ProcessKilled, LogFailed):
             end = "killed"
         except (Deadlock, Livelock, TimeoutError) as error:
-            run.checker.complain("progress_is_made", repr(error))
+            run.checker.complain("progress_is_made", detail=repr(error))
             end = "killed"
         finally:
             # At this very instant: whatever the dead do when they are abandoned touches their own.
@@ -215,7 +216,7 @@ class _Run:
             await life.core.stop("told to end")
             writing.cancel_scope.cancel()
         if ledger.state != _told(self.far)[0]:
-            self.checker.complain("memory_is_the_log", f"{ledger.state.position} in memory")
+            self.checker.complain("memory_is_the_log", detail=f"{ledger.state.position} in memory")
 
     def _intervene(self, loop: VirtualLoop) -> None:
         """Only from here on: opening the log is not what is tried."""
@@ -272,9 +273,9 @@ class _Run:
     def look_behind(self, loop: VirtualLoop) -> None:
         """I10: when a life has ended nothing of it is left, and no error went unheard."""
         if left := loop.left_over():
-            self.checker.complain("nobody_stays_behind", str(left))
+            self.checker.complain("nobody_stays_behind", detail=str(left))
         if loop.troubles:
-            self.checker.complain("no_error_goes_unheard", str(loop.troubles[0]))
+            self.checker.complain("no_error_goes_unheard", detail=str(loop.troubles[0]))
 
 
 def _told(far: Far) -> tuple[State, list[Event]]:

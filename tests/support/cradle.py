@@ -8,6 +8,7 @@ import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import assert_never
 from unittest.mock import patch
 
 import msgspec
@@ -29,7 +30,7 @@ def live(birth: Birth) -> int:
         os.dup2(sink.fileno(), 2)
     with patch.dict("os.environ", birth.environment, clear=True):
         if birth.doom is not None:
-            return doomed.main(birth.config, birth.doom)
+            return doomed.main(birth.config, doom=birth.doom)
         return serve(birth.config)
 
 
@@ -60,6 +61,8 @@ def main() -> None:
             case Wake(pid=pid):
                 number = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
                 living.discard(pid)
+            case other:
+                assert_never(other)
         sys.stdout.buffer.write(msgspec.json.encode(Answer(number)) + b"\n")
         sys.stdout.buffer.flush()
     for pid in living:

@@ -29,7 +29,7 @@ from events.facts import CommitId, Position, SourceKind, Stream
 from events.types import Event
 from projections.state import State, evolve
 from projections.work import outstanding
-from tests.support.nursery import Nursery
+from tests.support.nursery import Birth, Nursery
 from tests.support.s3 import BUCKET, KEY, SECRET, S3Server
 
 READY_SECONDS = 30.0
@@ -62,9 +62,10 @@ class Notices:
     async def said(self, state: bytes) -> None:
         """Wait until this is said; what was said before is passed over."""
         told: list[bytes] = []
-        while state not in told:
-            await anyio.wait_readable(self._channel)
-            told = self._channel.recv(4096).split(b"\n")
+        with anyio.fail_after(READY_SECONDS):
+            while state not in told:
+                await anyio.wait_readable(self._channel)
+                told = self._channel.recv(4096).split(b"\n")
 
 
 class DaemonProcess:
@@ -111,16 +112,16 @@ bind = "127.0.0.1"
     async def start(self, *, doom: str | None = None) -> None:
         """Run it until it says that it is ready; with a doom it will kill itself there."""
         self.launch(doom=doom)
-        with anyio.fail_after(READY_SECONDS):
-            await _first_of(self.ended, lambda: self.notices.said(b"READY=1"))
+        await _first_of(self.ended, lambda: self.notices.said(b"READY=1"))
         assert self.running(), f"the daemon ended at once: {self.output()}"
 
     def launch(self, *, doom: str | None = None) -> None:
         """Start the process and wait for nothing."""
         assert not self.running(), "a daemon runs already"
         self._code = None
+        output = self.directory / "output"
         self._pid = self._nursery.birth(
-            self.config, self.directory / "output", self.environment, doom
+            Birth(str(self.config), str(output), self.environment, doom)
         )
 
     def running(self) -> bool:
@@ -186,12 +187,12 @@ bind = "127.0.0.1"
         return await _threaded(lambda: client.post(route, body))
 
     async def add(
-        self, cache: str, url: str, *, source: SourceKind = "auto", password_file: str | None = None
+        self, cache: str, *, url: str, source: SourceKind = "auto", password_file: str | None = None
     ) -> Accepted:
         """Put a cache under backup."""
         return await self.command(AddCache(cache, url, source=source, password_file=password_file))
 
-    async def backup(self, cache: str, name: str) -> BackupView:
+    async def backup(self, cache: str, *, name: str) -> BackupView:
         """Ask for a manual backup and wait until it has ended, well or not."""
         accepted = await self.command(RequestBackup(cache, name))
         assert accepted.backup_id is not None
@@ -209,7 +210,7 @@ bind = "127.0.0.1"
         return (await self.get(Backups, "backups")).backups
 
     async def restore(
-        self, backup: str, to: str, *, replace: bool = True, safety_backup: bool = True
+        self, backup: str, *, to: str, replace: bool = True, safety_backup: bool = True
     ) -> RestoreView:
         """Restore a backup and wait until that has ended, well or not."""
         request = RequestRestore(backup, to, replace=replace, safety_backup=safety_backup)
@@ -237,14 +238,13 @@ bind = "127.0.0.1"
     ) -> State:
         """Follow the history until an event makes it so; the state then. `look` after each."""
         state = State()
-        with anyio.fail_after(WORK_SECONDS):
-            with closing(self._told(follow=True)) as lines:
-                while (told := await _threaded(lambda: next(lines, None))) is not None:
-                    state = evolve(state, told.envelope, told.event)
-                    if look is not None:
-                        await look()
-                    if wanted(state, told.event):
-                        return state
+        with anyio.fail_after(WORK_SECONDS), closing(self._told(follow=True)) as lines:
+            while (told := await _threaded(lambda: next(lines, None))) is not None:
+                state = evolve(state, told.envelope, told.event)
+                if look is not None:
+                    await look()
+                if wanted(state, told.event):
+                    return state
         raise AssertionError(f"the history ended: {self.output()}")
 
     async def settled(self, look: Look | None = None) -> State:
@@ -311,18 +311,16 @@ def _notices(path: Path) -> Iterator[Notices]:
         yield Notices(channel)
 
 
-async def _first_of(
-    first: Callable[[], Awaitable[object]], other: Callable[[], Awaitable[object]]
-) -> None:
-    """Return when either has ended."""
+async def _first_of(*functions: Callable[[], Awaitable[object]]) -> None:
+    """Return when any of them has ended."""
 
     async def run(function: Callable[[], Awaitable[object]]) -> None:
         await function()
         tasks.cancel_scope.cancel()
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(run, first)
-        tasks.start_soon(run, other)
+        for function in functions:
+            tasks.start_soon(run, function)
 
 
 async def _threaded(function: Callable[[], T]) -> T:

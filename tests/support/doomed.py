@@ -61,7 +61,7 @@ class Doom:
         self._fate = fate
         self._left = fate.time
 
-    def met(self, kind: str, name: str) -> None:
+    def met(self, kind: str, *, name: str) -> None:
         """A step of that kind and name is made now."""
         if (kind, name) != (self._fate.kind, self._fate.name):
             return
@@ -77,10 +77,10 @@ class Doom:
             pages = 1 if await anyio.Path(self._fate.name).exists() else MOST_PAGES
             await log._db.execute(f"PRAGMA max_page_count = {pages}")
 
-    def moved(self, phase: str, before_bytes: int, after_bytes: int) -> None:
+    def moved(self, phase: str, *, before_bytes: int, after_bytes: int) -> None:
         """A phase has got so far."""
         if before_bytes < self._fate.bytes <= after_bytes:
-            self.met("bytes", phase)
+            self.met("bytes", name=phase)
 
 
 def install(doom: Doom, stack: ExitStack) -> None:
@@ -89,16 +89,16 @@ def install(doom: Doom, stack: ExitStack) -> None:
     async def append(log: SqliteLog, commits: Sequence[Commit]) -> tuple[Appended | Conflict, ...]:
         tags = [_tag(entry.data) for commit in commits for entry in commit.entries]
         for tag in tags:
-            doom.met("before", tag)
+            doom.met("before", name=tag)
         await doom.suffer(log, tags)
         answers = await _append(log, commits)
         for tag in tags:
-            doom.met("after", tag)
+            doom.met("after", name=tag)
         return answers
 
     def phase(entry: Entry, name: str, total_bytes: int | None = None) -> None:
         _phase(entry, name, total_bytes)
-        doom.met("phase", name)
+        doom.met("phase", name=name)
 
     def advance(entry: Entry, moved_bytes: int) -> None:
         standing = entry._standing
@@ -116,8 +116,8 @@ def _tag(data: bytes) -> str:
     return found[1].decode() if found else ""
 
 
-def main(config: str, text: str) -> int:
+def main(config: str, *, doom: str) -> int:
     """Run the daemon until its end."""
     with ExitStack() as stack:
-        install(Doom(point(text)), stack)
+        install(Doom(point(doom)), stack)
         return serve(config)

@@ -8,7 +8,7 @@ about starting by the command line is tried where that is the claim.
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -46,11 +46,9 @@ class Nursery:
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
 
-    def birth(
-        self, config: Path, output: Path, environment: Mapping[str, str], doom: str | None
-    ) -> int:
+    def birth(self, birth: Birth) -> int:
         """Start a daemon; its pid."""
-        return self._ask(Birth(str(config), str(output), dict(environment), doom))
+        return self._ask(birth)
 
     async def wake(self, pid: int) -> int:
         """Wait until a daemon has ended; its exit code. Once for each."""

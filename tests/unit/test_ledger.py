@@ -20,10 +20,11 @@ from daemon.commands import (
 )
 from daemon.errors import Rejected, Unavailable, ValkeepError
 from daemon.ledger import KeyedBy, Ledger, Outcome
+from daemon.storage.one_error import one_error
 from events import codec
 from events.envelope import Commit, Entry, Who
 from events.facts import CommitId, Position
-from events.log import EventLog
+from events.log import EventLog, LogFailed
 from events.memory import InMemoryLog
 from events.types import BackupRequested, CacheRegistered, stream_of
 from projections.state import State, fold
@@ -197,8 +198,9 @@ def test_failed_append_fails_every_caller() -> None:
                 late,
             )
             assert all(isinstance(answer, Unavailable) for answer in answers)
-            assert ledger.trouble is not None
-            assert ledger.trouble.hint == "make room"
+            trouble = ledger.trouble
+            assert trouble is not None
+            assert trouble.hint == "make room"
             assert ledger.state == await folded(log)
 
             with pytest.raises(ValkeepError, match="no cache 'orders'"):
@@ -226,6 +228,39 @@ def test_failed_append_leaves_others_alone() -> None:
             )
             assert all(isinstance(answer, Outcome) for answer in answers)
             assert ledger.state == await folded(log)
+
+    virtually(main)
+
+
+def test_failed_log_ends_the_ledger() -> None:
+    """When nobody can tell whether a batch was stored its callers are told, and no more is written.
+
+    The next run finds in the log what was stored after all (fault 12).
+    """
+
+    async def main() -> None:
+        log = SlowLog(InMemoryLog())
+        log.failures.append(LogFailed("the disk failed", "start again"))
+        async with running(log) as ledger:
+            with pytest.raises(Unavailable):
+                await ledger.execute(add_cache("orders"), ANNA)
+            await anyio.sleep_forever()
+
+    with pytest.raises(LogFailed), one_error():
+        virtually(main)
+
+
+def test_check_decides_and_changes_nothing() -> None:
+    """A command can be checked beforehand; it is refused alike, and nothing happens."""
+
+    async def main() -> None:
+        async with running(InMemoryLog()) as ledger:
+            ledger.check(add_cache("orders"))
+            with pytest.raises(ValkeepError, match="no cache 'orders'"):
+                ledger.check(BACKUP)
+            assert 0 == ledger.state.position
+            await ledger.execute(add_cache("orders"), ANNA)
+            ledger.check(BACKUP)
 
     virtually(main)
 

@@ -298,7 +298,7 @@ def test_failure_of_one_leaves_others_alone() -> None:
         return deed
 
     async def main() -> None:
-        story = [at_host("a", C1), at_host("b", C2), requested(B1, cache=C1)]
+        story: list[Event] = [at_host("a", C1), at_host("b", C2), requested(B1, cache=C1)]
         with capture_logs() as logs:
             async with bench(failing, *story, requested(B2, cache=C2)) as b:
                 await anyio.sleep(5)
@@ -324,7 +324,7 @@ def test_crash_is_recorded_and_others_go_on() -> None:
         return deed
 
     async def main() -> None:
-        story = [at_host("a", C1), at_host("b", C2), requested(B1, cache=C1)]
+        story: list[Event] = [at_host("a", C1), at_host("b", C2), requested(B1, cache=C1)]
         with capture_logs() as logs:
             async with bench(crashing, *story, requested(B2, cache=C2)) as b:
                 await anyio.sleep(0.9)

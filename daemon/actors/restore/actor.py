@@ -20,7 +20,7 @@ from daemon.commands import (
     RequestSafetyBackup,
     StartRestore,
 )
-from daemon.errors import Failed, Permanent, Rejected, Transient
+from daemon.errors import Failed, Permanent, Rejected, Transient, ValkeepError
 from daemon.ledger import Ledger
 from daemon.ports import Offload, Progress
 from daemon.storage.catalog import read_manifest
@@ -94,10 +94,12 @@ class RestoreActor:
             return
         try:
             await self._restore(restore, progress)
-        except Rejected:
-            return
         except Failed as error:
             await self._failed(work, error.as_failure())
+        except ValkeepError as error:
+            # Superseded, and then so is this report; or refused by something, and that is for good.
+            end = Permanent(error.code, error.message, error.hint)
+            await self._failed(work, end.as_failure())
 
     async def crashed(self, work: RestoreWork, failure: Failure) -> None:
         """Our own bug: what was changed on the target is undone as after any failure."""

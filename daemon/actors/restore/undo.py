@@ -27,11 +27,11 @@ class UndoActor:
         """End replication from us and put the settings back; raises while it cannot be done."""
         state = self._ledger.state
         started = state.restores[work.restore_id].started
-        if started is None:
+        cache = state.caches.get(work.cache)
+        if started is None or cache is None:
             return
         progress.phase("undoing the restore")
-        settings = state.caches[work.cache].settings
-        async with open_target(login(settings, self._secrets), self._timeouts) as target:
+        async with open_target(login(cache.settings, self._secrets), self._timeouts) as target:
             undone = await target.undo(_hold(started))
         try:
             await self._ledger.report(ReportUndone(work.restore_id, undone.loaded, undone.notes))

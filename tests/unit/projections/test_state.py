@@ -50,7 +50,8 @@ def test_daemon_is_up_between_start_and_stop() -> None:
 def test_key_spans_the_records_of_its_command() -> None:
     """A key leads to the first and the last record of its command, and to its body (L4)."""
     state = State()
-    for number, event in enumerate((registered(), requested()), 1):
+    events: list[Event] = [registered(), requested()]
+    for number, event in enumerate(events, 1):
         state = evolve(state, keyed(number, event), event)
     state = given(requested(B1, name="other"), state=state)
 

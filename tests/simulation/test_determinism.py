@@ -1,0 +1,44 @@
+"""The same world twice is the same to the last step, in any process."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.simulation.stories import one_backup
+from tests.simulation.trace import trace
+from tests.simulation.world import Plan, World
+
+HERE = Path(__file__).parents[2]
+
+
+def test_worlds_repeat_themselves() -> None:
+    """The same story and the same kill give the same steps, times, calls and hashes."""
+    assert trace() == trace()
+
+
+def test_trace_tells_worlds_apart() -> None:
+    """A kill at another step, or none, leaves another trace."""
+    traces = set()
+    for step in (None, 80, 120):
+        world = World()
+        world.live(one_backup, Plan(kill_at=step))
+        traces.add(world.trace.hexdigest())
+
+    assert len(traces) == 3
+
+
+@pytest.mark.parametrize("seed", ["1", "4711"])
+def test_hash_seeds_change_nothing(seed: str) -> None:
+    """Another process with other hashes of strings sees the very same worlds."""
+    told = subprocess.run(
+        [sys.executable, "-m", "tests.simulation.trace"],
+        cwd=HERE,
+        env={"PYTHONHASHSEED": seed},
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+
+    assert told.stdout == trace()
