@@ -77,7 +77,7 @@ class BackupActor:
         """Bytes first, then the manifest, then the log: each makes the one before it true."""
         progress.phase("connecting")
         vault = await self._outside.vaults.writable(backup.vault)
-        name = names.shard_object(backup.cache, backup.backup_id, ONLY_SHARD)
+        name = names.shard_object(backup.cache, backup.backup_id, ONLY_SHARD, backup.attempts)
         async with self._outside.pack(vault, name, progress) as pack:
             async with self._outside.caches.snapshot(settings, progress) as snapshot:
                 progress.phase("storing", snapshot.expected_bytes)
@@ -104,6 +104,7 @@ class BackupActor:
             shards=(shard,),
             log_position=head.position,
             log_sha256=head.hash.hex(),
+            attempt=backup.attempts,
         )
 
 

@@ -38,4 +38,4 @@ class RemovalActor:
     async def _remove(self, cache: CacheName, backup_id: BackupId) -> None:
         backup = self._ledger.state.catalog[cache][backup_id]
         vault = await self._vaults.writable(backup.vault)
-        await delete_backup(vault, cache, backup_id)
+        await delete_backup(vault, cache, backup_id, attempts=backup.attempts)

@@ -117,7 +117,9 @@ class Daemon:
 
     def _locate(self, backup: Backup) -> tuple[str, ...]:
         """Where a backup's data lies, as a person would name it."""
-        name = names.shard_object(backup.cache, backup.backup_id, ONLY_SHARD)
+        name = names.shard_object(
+            backup.cache, backup.backup_id, ONLY_SHARD, max(1, backup.attempts)
+        )
         return (f"{self.vault_urls.get(backup.vault, backup.vault)}/{name}",)
 
 

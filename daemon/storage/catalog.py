@@ -53,7 +53,7 @@ def decode(data: bytes, expected_sha256: str | None = None) -> Manifest:
 async def write_manifest(vault: Vault, manifest: Manifest) -> str:
     """Write the manifest, durable when it returns: the backup exists. Its SHA-256."""
     data = encode(manifest)
-    name = names.manifest_object(manifest.cache, manifest.backup_id)
+    name = names.manifest_object(manifest.cache, manifest.backup_id, manifest.attempt)
     async with vault.create(name) as writer:
         await writer.write(data)
         await writer.commit()
@@ -61,10 +61,15 @@ async def write_manifest(vault: Vault, manifest: Manifest) -> str:
 
 
 async def read_manifest(
-    vault: Vault, cache: CacheName, backup_id: BackupId, expected_sha256: str | None = None
+    vault: Vault,
+    cache: CacheName,
+    backup_id: BackupId,
+    expected_sha256: str | None = None,
+    *,
+    attempt: int = 1,
 ) -> Manifest:
     """One backup's manifest, checked; ``manifest-missing`` means that there is no such backup."""
-    name = names.manifest_object(cache, backup_id)
+    name = names.manifest_object(cache, backup_id, attempt)
     data = await vault.get(name, MANIFEST_LIMIT_BYTES)
     if data is None:
         raise Permanent(
@@ -78,7 +83,7 @@ async def read_manifest(
         raise Permanent(
             error.code, f"{name} in {vault.url}: {error.message}", error.hint
         ) from error
-    if (manifest.cache, manifest.backup_id) != (cache, backup_id):
+    if (manifest.cache, manifest.backup_id, manifest.attempt) != (cache, backup_id, attempt):
         raise Permanent(
             "manifest-tampered",
             f"{name} in {vault.url} belongs to {manifest.cache}/{manifest.backup_id}",
@@ -87,17 +92,20 @@ async def read_manifest(
     return manifest
 
 
-async def delete_backup(vault: Vault, cache: CacheName, backup_id: BackupId) -> None:
-    """Delete a backup or what an attempt left of one; may be repeated.
+async def delete_backup(
+    vault: Vault, cache: CacheName, backup_id: BackupId, *, attempts: int = 1
+) -> None:
+    """Delete a backup, or what so many attempts at it have left; may be repeated.
 
     The manifest goes first: from then on the backup does not exist, whatever happens next.
     """
-    await vault.delete(names.manifest_object(cache, backup_id))
-    await vault.clear(names.backup_folder(cache, backup_id))
+    for attempt in range(attempts, 0, -1):
+        await vault.delete(names.manifest_object(cache, backup_id, attempt))
+        await vault.clear(names.backup_folder(cache, backup_id, attempt))
 
 
 def _check_parts(manifest: Manifest) -> None:
-    names.backup_folder(manifest.cache, manifest.backup_id)
+    names.backup_folder(manifest.cache, manifest.backup_id, manifest.attempt)
     if len({shard.shard for shard in manifest.shards}) != len(manifest.shards):
         raise msgspec.ValidationError("a shard is listed twice")
     for shard in manifest.shards:
@@ -106,7 +114,7 @@ def _check_parts(manifest: Manifest) -> None:
 
 def _check_shard(manifest: Manifest, shard: ShardObject) -> None:
     """An object outside the backup's own folder, sizes that do not add up, absurd numbers."""
-    plain = names.shard_object(manifest.cache, manifest.backup_id, shard.shard)
+    plain = names.shard_object(manifest.cache, manifest.backup_id, shard.shard, manifest.attempt)
     if shard.object not in (plain, ObjectName(f"{plain}.age")):
         raise msgspec.ValidationError(f"shard {shard.shard} lies at a strange place")
     sizes = [block.size_bytes for block in shard.blocks]

@@ -49,7 +49,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     """All that is needed to find, check and restore one backup without any log.
 
     `log_position` and `log_sha256` are the chain's head when the manifest was written: a tip
-    of the log that is kept elsewhere (L3).
+    of the log that is kept elsewhere (L3). `attempt` is the one that made it: see `names`.
     """
 
     format: Literal[1]
@@ -63,3 +63,4 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     shards: tuple[ShardObject, ...]
     log_position: Position
     log_sha256: str
+    attempt: int = 1

@@ -20,33 +20,45 @@ _CACHE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _BACKUP_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
 _SHARD = re.compile(r"[0-9]{4}")
 _SEGMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
-_FOLDER = re.compile(rf"caches/{_CACHE.pattern}/{_BACKUP_ID.pattern}/")
-_MANIFEST = re.compile(rf"caches/({_CACHE.pattern})/({_BACKUP_ID.pattern})/manifest\.json")
+_ATTEMPT = r"(?:\.([2-9]|[1-9][0-9]))?"
+_FOLDER = re.compile(rf"caches/{_CACHE.pattern}/{_BACKUP_ID.pattern}{_ATTEMPT}/")
+_MANIFEST = re.compile(
+    rf"caches/({_CACHE.pattern})/({_BACKUP_ID.pattern}){_ATTEMPT}/manifest\.json"
+)
+MOST_ATTEMPTS = 99
 _LONGEST = 900  # S3 ends at 1,024 bytes, and the vault's own prefix comes before the name
 
 
-def backup_folder(cache: CacheName, backup_id: BackupId) -> str:
-    """The prefix of everything that belongs to one backup; it ends with a slash."""
+def backup_folder(cache: CacheName, backup_id: BackupId, attempt: int = 1) -> str:
+    """The prefix of everything that one attempt at a backup stores; it ends with a slash.
+
+    The first attempt has the backup's id for a name, and further ones ``<id>.2`` and so on: what
+    an attempt or its sweep still does after it was given up cannot reach the next one's data.
+    """
     _check("cache name", value=cache, rule=_CACHE)
     _check("backup id", value=backup_id, rule=_BACKUP_ID)
-    return f"{CACHES}{cache}/{backup_id}/"
+    if not 1 <= attempt <= MOST_ATTEMPTS:
+        raise BadRequest("bad-name", f"{attempt} is not an attempt", f"1 to {MOST_ATTEMPTS}")
+    return f"{CACHES}{cache}/{backup_id}{f'.{attempt}' if attempt > 1 else ''}/"
 
 
-def shard_object(cache: CacheName, backup_id: BackupId, shard: ShardName) -> ObjectName:
+def shard_object(
+    cache: CacheName, backup_id: BackupId, shard: ShardName, attempt: int = 1
+) -> ObjectName:
     """Where one shard's RDB lies, compressed and not encrypted."""
     _check("shard name", value=shard, rule=_SHARD)
-    return ObjectName(f"{backup_folder(cache, backup_id)}{shard}.rdb.zst")
+    return ObjectName(f"{backup_folder(cache, backup_id, attempt)}{shard}.rdb.zst")
 
 
-def manifest_object(cache: CacheName, backup_id: BackupId) -> ObjectName:
+def manifest_object(cache: CacheName, backup_id: BackupId, attempt: int = 1) -> ObjectName:
     """Where the manifest lies, which is written last and deleted first."""
-    return ObjectName(f"{backup_folder(cache, backup_id)}manifest.json")
+    return ObjectName(f"{backup_folder(cache, backup_id, attempt)}manifest.json")
 
 
-def manifest_of(name: ObjectName) -> tuple[CacheName, BackupId] | None:
-    """The backup whose manifest this object is by its name, or None for any other object."""
+def manifest_of(name: ObjectName) -> tuple[CacheName, BackupId, int] | None:
+    """The backup and attempt whose manifest this is by its name, or None for any other object."""
     found = _MANIFEST.fullmatch(name)
-    return found and (CacheName(found[1]), BackupId(found[2]))
+    return found and (CacheName(found[1]), BackupId(found[2]), int(found[3] or 1))
 
 
 def checked_segments(name: ObjectName) -> tuple[str, ...]:

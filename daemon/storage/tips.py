@@ -32,17 +32,18 @@ async def newest_tip(vault: Vault, installation: InstallationId) -> Tip | None:
     Lists the whole vault. Backup ids begin with their time, so the greatest is the newest.
     Raises what the vault raises, and `Permanent` for a manifest that cannot be read.
     """
-    found: list[tuple[BackupId, CacheName]] = []
+    found: list[tuple[BackupId, CacheName, int]] = []
     async with aclosing(vault.list(names.CACHES)) as objects:
         async for info in objects:
             backup = names.manifest_of(info.name)
             if backup is not None:
-                found.append((backup[1], backup[0]))
+                cache, backup_id, attempt = backup
+                found.append((backup_id, cache, attempt))
     newest: Tip | None = None
-    for backup_id, cache in sorted(found, reverse=True):
+    for backup_id, cache, attempt in sorted(found, reverse=True):
         if newest is not None and backup_id[:_SECOND] != newest.backup_id[:_SECOND]:
             break
-        manifest = await read_manifest(vault, cache, backup_id, None)
+        manifest = await read_manifest(vault, cache, backup_id, attempt=attempt)
         tip = Tip(cache, backup_id, manifest.log_position, manifest.log_sha256)
         ours = manifest.installation == installation
         if ours and (newest is None or tip.position > newest.position):

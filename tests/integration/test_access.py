@@ -36,7 +36,7 @@ async def engine() -> Engine:
 
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncGenerator[S3Server, None]:
-    """An S3 server, whose own command line holds its keys."""
+    """An S3 server."""
     async with rclone_s3(tmp_path / "s3") as server:
         yield server
 
@@ -154,14 +154,12 @@ def line_in(hint: str) -> str:
     return line[0].rstrip(". ")
 
 
-async def test_secrets_show_nowhere(
-    daemon: DaemonProcess, node: Node, server: S3Server, tmp_path: Path
-) -> None:
+async def test_secrets_show_nowhere(daemon: DaemonProcess, node: Node, tmp_path: Path) -> None:
     """No password is in any output, answer, event, manifest, file of ours or process list (P7)."""
     seen: list[str] = []
 
     async def look() -> None:
-        seen.append(command_lines(but=server.pid))
+        seen.append(command_lines(daemon.pid, node.pid))
 
     async def watch() -> None:
         await daemon.until(lambda _, event: isinstance(event, RestoreCompleted), look)
@@ -186,18 +184,27 @@ async def test_secrets_show_nowhere(
         for name in files_in(folder)
         if name.endswith((".json", "db", "-wal", "output"))
     ]
-    assert len(seen) > 12
+    assert "tests.support.cradle" in "".join(seen), "no process was looked at"
     assert [canary for canary in CANARIES for text in seen if canary in text] == []
 
 
-def command_lines(*, but: int) -> str:
-    """Of every process of this host but one."""
-    places = Path("/proc").glob("[0-9]*/cmdline")
-    return "\n".join(text_of(place) for place in places if place.parent.name != str(but))
+def command_lines(*roots: int) -> str:
+    """Of these processes and their children."""
+    return "\n".join(
+        text_of(stat.with_name("cmdline"))
+        for stat in Path("/proc").glob("[0-9]*/stat")
+        if {int(stat.parent.name), parent(stat)} & set(roots)
+    )
+
+
+def parent(stat: Path) -> int:
+    """A process's parent; its name, in brackets, may hold anything."""
+    after = text_of(stat).rpartition(")")[2].split()
+    return int(after[1]) if after else 0
 
 
 def text_of(place: Path) -> str:
-    """A process's command line; nothing, when it has ended meanwhile."""
+    """What the system tells of a process; nothing, when it has ended meanwhile."""
     try:
         return place.read_text(errors="replace")
     except OSError:

@@ -15,6 +15,7 @@ from daemon.storage.catalog import decode
 from daemon.storage.manifest import Manifest, ShardObject
 from events import chain, codec
 from events.envelope import Record
+from events.facts import BackupId, CacheName
 from events.log import LogCorrupt
 from events.types import (
     AttemptStarted,
@@ -57,6 +58,11 @@ class View(Struct):
         )
 
 
+def _folder(cache: CacheName, backup_id: BackupId, attempt: int) -> str:
+    """Where an attempt stores: the first under the id, further ones beside it."""
+    return f"caches/{cache}/{backup_id}" + ("/" if attempt == 1 else f".{attempt}/")
+
+
 Complaints = Iterator[str]
 Invariant = Callable[[View], Complaints]
 
@@ -64,7 +70,7 @@ Invariant = Callable[[View], Complaints]
 def only_whole_backups_are_listed(view: View) -> Complaints:
     """S1, I1: a listed backup has the manifest of the log, and the bytes of a real snapshot."""
     for backup in catalog.listed(view.state.catalog):
-        folder = f"caches/{backup.cache}/{backup.backup_id}/"
+        folder = _folder(backup.cache, backup.backup_id, backup.attempts)
         stored = backup.stored
         data = view.far.objects.get(f"{folder}manifest.json")
         if stored is None or data is None:
@@ -106,7 +112,9 @@ def manifest_is_last(view: View) -> Complaints:
 def bytes_have_a_recorded_attempt(view: View) -> Complaints:
     """S1: the id is in the log before the first byte is in the vault."""
     known = {
-        f"caches/{e.cache}/{e.backup_id}/" for e in view.story if isinstance(e, AttemptStarted)
+        _folder(e.cache, e.backup_id, e.attempt)
+        for e in view.story
+        if isinstance(e, AttemptStarted)
     }
     for name in view.far.under("caches/"):
         if name.rpartition("/")[0] + "/" not in known:
@@ -118,7 +126,8 @@ def the_living_are_not_swept(view: View) -> Complaints:
     if not isinstance(view.last, str) or not view.last.startswith(("clear", "delete")):
         return
     for backup in (*catalog.listed(view.state.catalog), *catalog.unfinished(view.state.catalog)):
-        if backup.backup_id in view.last and backup.phase in ("running", "complete"):
+        folder = _folder(backup.cache, backup.backup_id, backup.attempts)
+        if folder in view.last and backup.phase in ("running", "complete"):
             yield f"{view.last} of a {backup.phase} backup"
 
 
@@ -155,8 +164,8 @@ def two_attempts_at_most(view: View) -> Complaints:
 def gone_means_gone(view: View) -> Complaints:
     """S1, I5: when the log says swept or deleted, nothing of it is in the vault."""
     if isinstance(view.last, LeftoversSwept | BackupDeleted) and not view.late_effects:
-        folder = f"caches/{view.last.cache}/{view.last.backup_id}/"
-        if left := view.far.under(folder):
+        left = view.far.under(f"caches/{view.last.cache}/{view.last.backup_id}")
+        if left:
             yield f"{type(view.last).__name__}, and yet there is {left}"
 
 
@@ -187,7 +196,7 @@ def everything_has_ended(view: View) -> Complaints:
 
 def nothing_is_left_over(view: View) -> Complaints:
     """LV1, LV2: in the vault are the listed backups, and no object or upload beside them."""
-    listed = {f"caches/{b.cache}/{b.backup_id}/" for b in catalog.listed(view.state.catalog)}
+    listed = {_folder(b.cache, b.backup_id, b.attempts) for b in catalog.listed(view.state.catalog)}
     for name in view.far.under("caches/"):
         if name.rpartition("/")[0] + "/" not in listed:
             yield f"{name} is left over"

@@ -86,7 +86,7 @@ def manifest_comes_first(patch: Patch) -> None:
 def nothing_is_swept(patch: Patch) -> None:
     """A sweep is reported, and nothing was removed."""
 
-    async def nothing(*_: object) -> None:
+    async def nothing(*_: object, **__: object) -> None:
         return
 
     patch.setattr(removal, "delete_backup", nothing)

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import zstandard
 
-from daemon.answers import VerdictView
+from daemon.answers import BackupView, VerdictView
 from daemon.storage.manifest import Manifest
 from events.types import AttemptStarted, BackupAbandoned, BackupCompleted, BackupRequested
 from tests.support.daemon import DaemonProcess
@@ -69,7 +69,7 @@ async def data_of(node: Node) -> tuple[str, bytes]:
 async def nothing_partial(daemon: DaemonProcess, folder: Path) -> None:
     """Each backup that is listed has its manifest and its object, of the right size."""
     for backup in await daemon.listed():
-        place = folder / "caches" / backup.cache / backup.backup_id
+        place = folder / place_of(backup)
         assert (place / "manifest.json").is_file()
         assert (place / "0000.rdb.zst").stat().st_size == backup.stored_bytes
 
@@ -78,10 +78,16 @@ async def is_tidy(daemon: DaemonProcess, folder: Path) -> None:
     """The vault holds the backups that are listed, all of each, and nothing else."""
     expected = set()
     for backup in await daemon.listed():
-        place = f"caches/{backup.cache}/{backup.backup_id}"
+        place = place_of(backup)
         is_whole(folder / place)
         expected |= {f"{place}/0000.rdb.zst", f"{place}/manifest.json"}
     assert files_in(folder) - {"valkeep.json"} == expected
+
+
+def place_of(backup: BackupView) -> str:
+    """The folder of the attempt that made it."""
+    attempt = "" if backup.attempts == 1 else f".{backup.attempts}"
+    return f"caches/{backup.cache}/{backup.backup_id}{attempt}"
 
 
 def files_in(folder: Path) -> set[str]:

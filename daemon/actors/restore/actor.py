@@ -135,7 +135,13 @@ class RestoreActor:
         """The backup's data, once its manifest has been found untouched."""
         _, facts = known(backup)
         vault = await self._outside.vaults.readable(backup.vault)
-        manifest = await read_manifest(vault, backup.cache, backup.backup_id, facts.manifest_sha256)
+        manifest = await read_manifest(
+            vault,
+            backup.cache,
+            backup.backup_id,
+            facts.manifest_sha256,
+            attempt=backup.attempts,
+        )
         if len(manifest.shards) != 1:
             raise Permanent(
                 "shards",

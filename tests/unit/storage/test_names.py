@@ -20,12 +20,14 @@ def test_names_are_the_layout_of_the_contract() -> None:
     assert names.backup_folder(CACHE, ID) == f"caches/orders/{ID}/"
     assert names.shard_object(CACHE, ID, SHARD) == f"caches/orders/{ID}/0000.rdb.zst"
     assert names.manifest_object(CACHE, ID) == f"caches/orders/{ID}/manifest.json"
+    assert names.manifest_object(CACHE, ID, 2) == f"caches/orders/{ID}.2/manifest.json"
     assert names.OWNER == "valkeep.json"
 
 
 def test_a_manifest_s_name_tells_its_backup() -> None:
     """The backup can be read off the name of its manifest and of nothing else."""
-    assert names.manifest_of(names.manifest_object(CACHE, ID)) == (CACHE, ID)
+    assert names.manifest_of(names.manifest_object(CACHE, ID)) == (CACHE, ID, 1)
+    assert names.manifest_of(names.manifest_object(CACHE, ID, 12)) == (CACHE, ID, 12)
     for other in (names.OWNER, names.shard_object(CACHE, ID, SHARD), f"x/{ID}/manifest.json"):
         assert names.manifest_of(ObjectName(other)) is None
 
