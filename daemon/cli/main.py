@@ -12,6 +12,7 @@ import click
 
 from daemon.cli.desk import Desk, Interrupted
 from daemon.cli.tree import Branch, Tree
+from daemon.cli.words import sentence
 from daemon.errors import BadRequest, Forbidden, NotFound, Rejected, Unreachable, ValkeepError
 
 CTRL_C = 130
@@ -105,11 +106,11 @@ def run(arguments: list[str]) -> int:
 def _tell(message: str, *, hint: str) -> None:
     """The one form of every error: what happened, where and why below it, and what to do."""
     first, *rest = message.splitlines() or [""]
-    click.echo(f"error: {first}", err=True)
+    click.echo(f"error: {sentence(first)}", err=True)
     for line in rest:
         click.echo(f"  {line.strip()}", err=True)
     if hint:
-        click.echo(f"  hint: {hint}", err=True)
+        click.echo(f"  hint: {sentence(hint)}", err=True)
 
 
 def _misused(error: click.ClickException) -> int:

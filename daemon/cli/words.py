@@ -53,6 +53,14 @@ def instant(at: datetime | None) -> str:
     return "-" if at is None else f"{at:%Y-%m-%d %H:%M:%SZ}"
 
 
+def sentence(text: str) -> str:
+    """The text with a capital at its beginning and a mark at its end, unless it opens otherwise."""
+    first = text.split(maxsplit=1)[0] if text.strip() else ""
+    if first.isalpha() and first.islower():
+        text = text[0].upper() + text[1:]
+    return text if not text or text[-1] in ".!?:`" else f"{text}."
+
+
 def plural(count: int, one: str, many: str | None = None) -> str:
     """``1 backup``, ``2 backups``."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"

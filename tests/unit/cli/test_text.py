@@ -7,7 +7,7 @@ import pytest
 from daemon.answers import ProgressView
 from daemon.cli.follow import Standing, told
 from daemon.cli.table import Column, facts, table
-from daemon.cli.words import age, duration, elapsed, plural, size
+from daemon.cli.words import age, duration, elapsed, plural, sentence, size
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -53,6 +53,21 @@ def test_durations_have_one_unit(seconds: float, text: str) -> None:
 def test_measured_spans_have_tenths(seconds: float, text: str) -> None:
     """A short span that was measured is not rounded to nothing."""
     assert text == elapsed(seconds)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("the disk is full", "The disk is full."),
+        ("valkey://h:1 is gone", "valkey://h:1 is gone."),
+        ("Type this: `ls`", "Type this: `ls`"),
+        ("is it there?", "Is it there?"),
+        ("", ""),
+    ],
+)
+def test_errors_are_sentences(text: str, told: str) -> None:
+    """Whoever worded it, an error is told with a capital and a full stop, and names stay whole."""
+    assert told == sentence(text)
 
 
 def test_ages_count_from_the_daemons_clock() -> None:
