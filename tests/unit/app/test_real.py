@@ -1,0 +1,65 @@
+"""Where secrets come from, and what ids look like."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from daemon.app.real import RandomIds, SystemClock, secret
+from daemon.errors import Permanent
+from daemon.storage import names
+from events.facts import BackupId, CacheName
+
+
+def test_ids_are_folder_names_that_sort_by_time() -> None:
+    """An id is accepted where folders are named, and begins with the time."""
+    ids = RandomIds(SystemClock())
+    first, second = ids.new(), ids.new()
+
+    assert first != second
+    assert first[:16] <= second[:16]
+    assert names.backup_folder(CacheName("orders"), BackupId(first)).endswith(f"/{first}/")
+
+
+@pytest.mark.parametrize("length", [1, 39, 40])
+def test_tokens_have_the_length_that_was_asked_for(length: int) -> None:
+    """A token is hexadecimal and never the same twice, unless it is too short for that."""
+    token = RandomIds(SystemClock()).token(length)
+
+    assert re.fullmatch(f"[0-9a-f]{{{length}}}", token)
+
+
+def test_a_secret_in_a_file_ends_before_its_last_newline(tmp_path: Path) -> None:
+    """Editors end files with a newline, which is no part of a password; inner ones are."""
+    file = tmp_path / "password"
+    file.write_bytes(b"sesame \n\n")
+
+    assert "sesame \n" == secret(file=str(file), variable=None)
+
+
+def test_a_relative_name_is_a_credential_of_the_service(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Systemd puts credentials into a folder of its own and names it in the environment."""
+    (tmp_path / "orders").write_text("sesame")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+
+    assert "sesame" == secret(file="orders", variable=None)
+
+
+def test_a_secret_may_be_in_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variable's name is in the configuration, its value only in the environment."""
+    monkeypatch.setenv("ORDERS_PASSWORD", "sesame")
+
+    assert "sesame" == secret(file=None, variable="ORDERS_PASSWORD")
+    assert secret(file=None, variable=None) is None
+
+
+def test_a_secret_that_cannot_be_had_says_where_it_should_be(tmp_path: Path) -> None:
+    """A missing file and an unset variable are named, each with what to do."""
+    with pytest.raises(Permanent, match=r"nowhere.*No such file") as missing:
+        secret(file=str(tmp_path / "nowhere"), variable=None)
+    with pytest.raises(Permanent, match="UNSET_VARIABLE") as unset:
+        secret(file=None, variable="UNSET_VARIABLE")
+
+    assert ("secret-unreadable", "secret-missing") == (missing.value.code, unset.value.code)
