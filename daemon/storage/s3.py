@@ -183,7 +183,10 @@ class S3Vault:
     async def _upload_page(
         self, prefix: str, marker: tuple[str, str]
     ) -> "ListMultipartUploadsOutputTypeDef | None":
-        """One page; None from a server that keeps no such list."""
+        """One page; None from a server that keeps no such list.
+
+        rclone answers ``NoSuchUpload`` to the first page when it has never had an upload.
+        """
         bucket = self._server.bucket.name
         try:
             if marker == ("", ""):
@@ -194,7 +197,8 @@ class S3Vault:
                 Bucket=bucket, Prefix=prefix, KeyMarker=marker[0], UploadIdMarker=marker[1]
             )
         except ClientError as error:
-            if code_of(error) in ("NotImplemented", "501"):
+            none_ever = code_of(error) == "NoSuchUpload" and marker == ("", "")
+            if none_ever or code_of(error) in ("NotImplemented", "501"):
                 return None
             raise
 

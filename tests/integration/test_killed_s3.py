@@ -99,7 +99,8 @@ async def recover(daemon: DaemonProcess, bucket: Bucket) -> None:
 @pytest.mark.parametrize(
     ("point", "unfinished"),
     [
-        ("bytes 20000000 storing", 1),
+        ("upload part", 1),
+        ("upload part #2", 1),
         ("before snapshot-taken", 0),
         ("phase writing the manifest", 0),
         ("before backup-completed", 0),

@@ -59,6 +59,21 @@ async def test_a_backup_goes_there_and_back(vault: Vault) -> None:
     assert await unpacked(vault, shard) == plain
 
 
+async def test_a_server_that_never_had_an_upload_can_be_swept(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """Rclone lists no uploads as an error while it has never had one; a sweep succeeds there."""
+    async with (
+        rclone_s3(tmp_path_factory.mktemp("fresh")) as fresh,
+        opened(fresh.settings("fresh")) as vault,
+    ):
+        await vault.put(OBJECT, b"left by an attempt")
+
+        await vault.clear(OBJECT.rpartition("/")[0] + "/")
+
+        assert await vault.size(OBJECT) is None
+
+
 async def test_an_upload_s_memory_is_bounded(vault: Vault) -> None:
     """200 MiB that do not compress are sent in less than 80 MiB, copies of the client included."""
 

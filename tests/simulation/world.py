@@ -52,7 +52,7 @@ class Nobody:
 
     async def perform(self, work: RestoreWork | UndoWork, progress: Progress) -> None:
         """There are no restores in this world."""
-        raise NotImplementedError
+        raise AssertionError(f"no story restores: {work}, {progress}")
 
     async def crashed(self, work: RestoreWork | UndoWork, failure: Failure) -> None:
         """Nor failures of them."""

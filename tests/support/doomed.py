@@ -6,6 +6,7 @@
     after TAG             it is durable, and nobody has been told yet
     phase NAME            work enters that phase
     bytes NUMBER NAME     so many bytes were moved in one phase of that name
+    upload part           a part of an upload to S3 has been answered
 
 and ``#2`` at the end means the second time. Two more let it live:
 
@@ -20,6 +21,7 @@ import re
 import signal
 from collections.abc import Sequence
 from contextlib import ExitStack
+from io import BytesIO
 from typing import NamedTuple
 from unittest.mock import patch
 
@@ -27,13 +29,15 @@ import anyio
 
 from daemon.app import serve
 from daemon.board import Entry
+from daemon.storage.s3_upload import Part, S3Writer
 from events.envelope import Commit
 from events.log import Appended, Conflict
 from events.sqlite import SqliteLog
 
-_POINT = re.compile(r"(before|after|phase|bytes|stall|crowded) (?:(\d+) )?(.+?)(?: #(\d+))?")
+_POINT = re.compile(r"(before|after|phase|bytes|upload|stall|crowded) (?:(\d+) )?(.+?)(?: #(\d+))?")
 MOST_PAGES = 1 << 30
 _append, _phase, _advance = SqliteLog.append, Entry.phase, Entry.advance
+_sent = S3Writer._sent
 
 
 class Point(NamedTuple):
@@ -106,6 +110,12 @@ def install(doom: Doom, stack: ExitStack) -> None:
         _advance(entry, moved_bytes)
         doom.moved(standing.phase, before_bytes=before_bytes, after_bytes=standing.moved_bytes)
 
+    async def sent(upload: S3Writer, number: int, body: BytesIO) -> Part:
+        part = await _sent(upload, number, body)
+        doom.met("upload", name="part")
+        return part
+
+    stack.enter_context(patch.object(S3Writer, "_sent", sent))
     stack.enter_context(patch.object(SqliteLog, "append", append))
     stack.enter_context(patch.object(Entry, "phase", phase))
     stack.enter_context(patch.object(Entry, "advance", advance))
