@@ -44,6 +44,7 @@ from projections.work import RestoreWork
 LOADED_SECONDS = 60.0
 """From the target's acknowledgement until it says itself that it is in step."""
 DURABLE_SECONDS = 3600.0
+SWAPDB_STALL_SECONDS = 10.0
 
 
 class Outside(Struct, frozen=True):
@@ -211,7 +212,7 @@ class RestoreActor:
         """Send the data and promote the target; seconds until the new data was served."""
         began = anyio.current_time()
         target, hold = job.visit.target, job.hold
-        seeder = Seeder(job.visit.listener, _patience(job.visit), job.progress)
+        seeder = Seeder(job.visit.listener, _patience(job), job.progress)
         job.progress.phase("waiting for the target")
         try:
             with one_error():
@@ -240,10 +241,15 @@ class RestoreActor:
         )
 
 
-def _patience(visit: Visit) -> Patience:
-    """The target's own patience with a silent primary, less a margin (R5)."""
-    timeout = int(visit.facts.server.settings.get("repl-timeout", "60"))
-    return Patience(stall=max(2.0, min(50.0, timeout - 10.0)))
+def _patience(job: Job) -> Patience:
+    """The target's own patience with a silent primary, less a margin (R5).
+
+    A target that loads from the stream itself (`swapdb`) answers nobody while the stream
+    stalls, so there a vault that stalls is given up much sooner.
+    """
+    timeout = int(job.visit.facts.server.settings.get("repl-timeout", "60"))
+    longest = 50.0 if job.plan.load_mode == "disabled" else SWAPDB_STALL_SECONDS
+    return Patience(stall=max(2.0, min(longest, timeout - 10.0)))
 
 
 def _eviction(keys: int) -> str:
