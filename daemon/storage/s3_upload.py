@@ -147,7 +147,8 @@ class S3Writer:
         self._landed = anyio.Event()
 
     async def _sent(self, number: int, body: BytesIO) -> Part:
-        sent = await self._server.offload(checksum, body.getbuffer())
+        with body.getbuffer() as view:  # given back at once: an open view outlives its buffer badly
+            sent = await self._server.offload(checksum, view)
         call = Call(f"write {self._name}", "s3:PutObject", body.getbuffer().nbytes)
 
         async def upload() -> Part:
