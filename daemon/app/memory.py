@@ -2,7 +2,7 @@
 
 glibc raises its threshold for mapping large blocks by itself, up to 32 MiB, and then keeps
 them in arenas that several threads cut to pieces: after a dozen backups the daemon held 110
-MiB more than when it was new. A fixed threshold gives every large buffer back as soon as it is free.
+MiB more than when it was new. A fixed threshold gives every large buffer back when it is free.
 """
 
 import ctypes
