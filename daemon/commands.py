@@ -13,6 +13,7 @@ from events.facts import (
     Failure,
     InstallationId,
     NodeChoice,
+    Policy,
     Probe,
     RestoreId,
     RestorePlan,
@@ -21,6 +22,20 @@ from events.facts import (
     SourceKind,
     StoredFacts,
 )
+
+
+class PolicyChange(Struct, frozen=True, forbid_unknown_fields=True):
+    """New values for settings of a policy; what is null stays as it is.
+
+    `windows` replaces all windows, each ``HH:MM+LENGTH``; an empty list takes them away.
+    """
+
+    auto: bool | None = None
+    retention_days: int | None = None
+    retries: int | None = None
+    timezone: str | None = None
+    windows: tuple[str, ...] | None = None
+    keep_last: int | None = None
 
 
 class AddCache(Struct, frozen=True, forbid_unknown_fields=True, tag="add-cache"):
@@ -34,6 +49,7 @@ class AddCache(Struct, frozen=True, forbid_unknown_fields=True, tag="add-cache")
     password_file: str | None = None
     password_env: str | None = None
     probe: bool = True
+    policy: PolicyChange | None = None
 
 
 class SetCache(Struct, frozen=True, forbid_unknown_fields=True, tag="set-cache"):
@@ -50,6 +66,14 @@ class SetCache(Struct, frozen=True, forbid_unknown_fields=True, tag="set-cache")
     password_file: str | None = None
     password_env: str | None = None
     probe: bool = True
+    policy: PolicyChange | None = None
+
+
+class SetPolicy(Struct, frozen=True, forbid_unknown_fields=True, tag="set-policy"):
+    """Change a cache's auto-backup settings (A1-A4, A11)."""
+
+    cache: str
+    policy: PolicyChange
 
 
 class RemoveCache(Struct, frozen=True, forbid_unknown_fields=True, tag="remove-cache"):
@@ -63,6 +87,12 @@ class RequestBackup(Struct, frozen=True, forbid_unknown_fields=True, tag="reques
 
     cache: str
     name: str
+
+
+class RequestAutoBackup(Struct, frozen=True, forbid_unknown_fields=True, tag="request-auto-backup"):
+    """Make an auto backup of a cache now, by its policy (A5b)."""
+
+    cache: str
 
 
 class DeleteBackup(Struct, frozen=True, forbid_unknown_fields=True, tag="delete-backup"):
@@ -84,7 +114,16 @@ class RequestRestore(Struct, frozen=True, forbid_unknown_fields=True, tag="reque
     force: tuple[str, ...] = ()
 
 
-Request = AddCache | SetCache | RemoveCache | RequestBackup | DeleteBackup | RequestRestore
+Request = (
+    AddCache
+    | SetCache
+    | SetPolicy
+    | RemoveCache
+    | RequestBackup
+    | RequestAutoBackup
+    | DeleteBackup
+    | RequestRestore
+)
 
 
 class RecordCache(Struct, frozen=True):
@@ -96,10 +135,11 @@ class RecordCache(Struct, frozen=True):
 
 
 class DeclaredCache(Struct, frozen=True):
-    """A cache as the configuration file declares it."""
+    """A cache as the configuration file declares it; None for a policy that it says nothing of."""
 
     name: CacheName
     settings: CacheSettings
+    policy: Policy | None = None
 
 
 class ReconcileCaches(Struct, frozen=True):
@@ -120,6 +160,18 @@ class StopDaemon(Struct, frozen=True):
     """Last command of a run that ends in good order."""
 
     reason: str
+
+
+class AdvanceSchedule(Struct, frozen=True):
+    """Decide what is due for one cache: openings, closings, misses (A5-A9)."""
+
+    cache: CacheName
+
+
+class ExpireBackups(Struct, frozen=True):
+    """Request the deletion of whatever a cache's retention no longer covers (A2, A11)."""
+
+    cache: CacheName
 
 
 class StartAttempt(Struct, frozen=True):
@@ -221,9 +273,13 @@ Report = (
 )
 Command = (
     RecordCache
+    | SetPolicy
     | RemoveCache
     | ReconcileCaches
+    | AdvanceSchedule
+    | ExpireBackups
     | RequestBackup
+    | RequestAutoBackup
     | DeleteBackup
     | RequestRestore
     | StartDaemon

@@ -1,4 +1,4 @@
-"""The core: ledger, worker and actors wired together; simulations run exactly this.
+"""The core: ledger, worker, scheduler and actors wired together; simulations run exactly this.
 
 Knows the order of coming up and going down. It has no clock, socket or engine of its own:
 the composition root, or a simulated world, brings them.
@@ -8,6 +8,7 @@ import anyio
 import structlog
 from msgspec import Struct
 
+from daemon.actors.scheduler import Scheduler
 from daemon.actors.worker import Actors, Limits, Worker
 from daemon.commands import ReconcileCaches, StartDaemon, StopDaemon
 from daemon.ledger import Ledger
@@ -34,6 +35,7 @@ class Core:
     def __init__(self, ledger: Ledger, parts: Parts) -> None:
         self.ledger = ledger
         self.worker = Worker(ledger, parts.actors, parts.limits, parts.clock, parts.ids)
+        self.scheduler = Scheduler(ledger, parts.clock)
 
     async def run(self, start: StartDaemon, declared: ReconcileCaches | None) -> None:
         """Record the start, settle what was cut off, then work for ever.
@@ -45,7 +47,9 @@ class Core:
         if declared is not None:
             await self.ledger.report(declared)
         log.info("worker started", position=self.ledger.state.position)
-        await self.worker.run()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self.scheduler.run)
+            tasks.start_soon(self.worker.run)
 
     async def stop(self, reason: str) -> None:
         """Record the end, if the log can still be written in time."""

@@ -7,7 +7,8 @@ and the fold after it are shielded together: nothing else is.
 """
 
 import hashlib
-from collections.abc import AsyncGenerator
+from collections import deque
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 import anyio
@@ -19,12 +20,14 @@ from daemon.errors import Rejected, Unavailable
 from daemon.ports import Clock, Ids
 from events import codec
 from events.envelope import Commit, Entry, Envelope, Head, IdempotencyKey, Record, Who
-from events.facts import CommitId, Position
-from events.log import Conflict, EventLog, LogError, LogFailed
+from events.facts import CacheName, CommitId, Position
+from events.log import Appended, Conflict, EventLog, LogError, LogFailed
 from events.types import Event, stream_of
 from projections.state import State, evolve
 
 DAEMON = Who(kind="daemon")
+TOUCHES = 10_000
+"""Of so many records it is remembered which caches they are about."""
 
 
 class Outcome(Struct, frozen=True):
@@ -71,6 +74,8 @@ class Ledger:
         self._wanted = anyio.Event()
         self._changed = anyio.Event()
         self._trouble: Unavailable | None = None
+        self._touched: deque[tuple[Position, CacheName]] = deque(maxlen=TOUCHES)
+        self._touched_since = Position(0)
 
     @property
     def state(self) -> State:
@@ -89,6 +94,8 @@ class Ledger:
             async for record in records:
                 state = evolve(state, record.envelope, codec.decode(record.data))
         self._durable = self._working = state
+        self._touched.clear()
+        self._touched_since = state.position
 
     async def head(self) -> Head:
         """The chain's end, for manifests (L3)."""
@@ -113,6 +120,12 @@ class Ledger:
         while self._durable is since:
             await self._changed.wait()
         return self._durable
+
+    def touched(self, after: Position) -> frozenset[CacheName] | None:
+        """The caches that records after a position are about; None when it may be any of them."""
+        if after < self._touched_since:
+            return None
+        return frozenset(cache for position, cache in self._touched if position > after)
 
     def check(self, command: Command) -> None:
         """Raise what deciding this command would raise at present; nothing happens."""
@@ -203,8 +216,19 @@ class Ledger:
             return
         if batch.state is not None:
             self._trouble = None
+            self._remember(answers)
             self._publish(batch.state)
         batch.settled.set()
+
+    def _remember(self, answers: Sequence[Appended | Conflict]) -> None:
+        for answer in answers:
+            for record in answer.records if isinstance(answer, Appended) else ():
+                kind, _, name = record.envelope.stream.partition("/")
+                if kind != "cache":
+                    continue
+                if len(self._touched) == TOUCHES:
+                    self._touched_since = self._touched[0][0]
+                self._touched.append((record.position, CacheName(name)))
 
     def _publish(self, state: State) -> None:
         self._durable = state

@@ -31,7 +31,16 @@ class Upcast(Struct, frozen=True):
     change: Callable[[Plain], Plain]
 
 
-UPCASTS: Mapping[str, Upcast] = {}
+def _unchanged(old: Plain) -> Plain:
+    """A newer version only added fields that may be missing."""
+    return old
+
+
+UPCASTS: Mapping[str, Upcast] = {
+    "cache-registered/1": Upcast("cache-registered/2", _unchanged),
+    "cache-reconfigured/1": Upcast("cache-reconfigured/2", _unchanged),
+    "backup-requested/1": Upcast("backup-requested/2", _unchanged),
+}
 """From every tag that was ever written and is no longer a type; may only grow."""
 
 

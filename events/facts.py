@@ -5,7 +5,7 @@ Valkey side and the storage side can all speak of the same facts without importi
 each other.
 """
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal, NewType
 
 from msgspec import Struct
@@ -53,6 +53,46 @@ class CacheSettings(Fact, frozen=True):
     node: NodeChoice = "prefer-replica"
     password_file: str | None = None
     password_env: str | None = None
+
+
+class Window(Fact, frozen=True):
+    """A daily window (A4): opens at `start`, ``HH:MM`` in the policy's zone, for `minutes`."""
+
+    start: str
+    minutes: int
+
+
+class Policy(Fact, frozen=True, omit_defaults=False):
+    """A cache's auto-backup settings; stored whole, so that defaults may change.
+
+    `retention_days` 1 to 730 (A2), `retries` 0 to 10 (A3), `timezone` an IANA name (A4),
+    `keep_last` the scheduled backups that retention never deletes (A11).
+    """
+
+    auto: bool = False
+    retention_days: int = 7
+    retries: int = 3
+    timezone: str = "UTC"
+    windows: tuple[Window, ...] = ()
+    keep_last: int = 1
+
+
+class Occurrence(Fact, frozen=True):
+    """One day's instance of a window, identified by `day` and `start`; both ends are UTC.
+
+    A start may be at `opens_at`, not at `closes_at`. Equal ends mean that daylight saving left
+    the occurrence no time (A8).
+    """
+
+    day: date
+    start: str
+    opens_at: datetime
+    closes_at: datetime
+
+    @property
+    def key(self) -> tuple[date, str]:
+        """What identifies it within its cache."""
+        return (self.day, self.start)
 
 
 class ServerFacts(Fact, frozen=True):

@@ -18,6 +18,8 @@ from events.facts import (
     CacheSettings,
     Failure,
     InstallationId,
+    Occurrence,
+    Policy,
     Probe,
     RestoreId,
     RestorePlan,
@@ -47,19 +49,21 @@ class _CacheEvent(Struct, frozen=True, forbid_unknown_fields=True):
     cache: CacheName
 
 
-class CacheRegistered(_CacheEvent, frozen=True, tag="cache-registered/1"):
-    """A cache was added, by command or (`declared`) by the configuration file."""
+class CacheRegistered(_CacheEvent, frozen=True, tag="cache-registered/2"):
+    """A cache was added, by command or (`declared`) by the configuration `file`."""
 
     settings: CacheSettings
     declared: bool = False
+    file: str | None = None
     probe: Probe | None = None
 
 
-class CacheReconfigured(_CacheEvent, frozen=True, tag="cache-reconfigured/1"):
+class CacheReconfigured(_CacheEvent, frozen=True, tag="cache-reconfigured/2"):
     """A cache's settings changed; a suspended cache is in service again."""
 
     settings: CacheSettings
     declared: bool = False
+    file: str | None = None
     probe: Probe | None = None
 
 
@@ -73,14 +77,48 @@ class CacheRemoved(_CacheEvent, frozen=True, tag="cache-removed/1"):
     """A cache was removed by command; its manual backups stay (M2, A10)."""
 
 
-class BackupRequested(_CacheEvent, frozen=True, tag="backup-requested/1"):
-    """Somebody or something wants a backup; `restore_id` is set for a safety backup (R4)."""
+class PolicySet(_CacheEvent, frozen=True, tag="policy-set/1"):
+    """A cache's auto-backup settings are these from now on, by command or by the file."""
+
+    policy: Policy
+    declared: bool = False
+
+
+class BackupRequested(_CacheEvent, frozen=True, tag="backup-requested/2"):
+    """Somebody or something wants a backup; `restore_id` is set for a safety backup (R4).
+
+    An auto backup serves an `occurrence`, if there is one, and no attempt at it starts at or
+    after `start_before`: both are fixed here, whatever becomes of the policy.
+    """
 
     backup_id: BackupId
     kind: BackupKind
     name: BackupName
     vault: VaultName
     restore_id: RestoreId | None = None
+    occurrence: Occurrence | None = None
+    start_before: datetime | None = None
+
+
+class BackupDeferred(_CacheEvent, frozen=True, tag="backup-deferred/1"):
+    """An auto backup's instant has come and it has to wait, inside its window (A7)."""
+
+    backup_id: BackupId
+    reason: str
+
+
+class BackupSkipped(_CacheEvent, frozen=True, tag="backup-skipped/1"):
+    """An auto backup was not begun before its window closed, though we were there (A7, A8)."""
+
+    backup_id: BackupId
+    reason: str
+
+
+class WindowMissed(_CacheEvent, frozen=True, tag="window-missed/1"):
+    """An occurrence passed while we were not there, or could not act (A9)."""
+
+    occurrence: Occurrence
+    reason: str
 
 
 class AttemptStarted(_CacheEvent, frozen=True, tag="attempt-started/1"):
@@ -132,6 +170,15 @@ class LeftoversSwept(_CacheEvent, frozen=True, tag="leftovers-swept/1"):
     """The vault confirmed that nothing of a failed attempt is left (S1)."""
 
     backup_id: BackupId
+
+
+class RetentionExpired(_CacheEvent, frozen=True, tag="retention-expired/1"):
+    """A backup's retention is over, and why; its `DeletionRequested` follows (A2)."""
+
+    backup_id: BackupId
+    taken_at: datetime
+    retention_days: int
+    reason: str
 
 
 class DeletionRequested(_CacheEvent, frozen=True, tag="deletion-requested/1"):
@@ -216,7 +263,11 @@ Event = (
     | CacheReconfigured
     | CacheSuspended
     | CacheRemoved
+    | PolicySet
     | BackupRequested
+    | BackupDeferred
+    | BackupSkipped
+    | WindowMissed
     | AttemptStarted
     | SnapshotTaken
     | BackupCompleted
@@ -224,6 +275,7 @@ Event = (
     | RetryScheduled
     | BackupAbandoned
     | LeftoversSwept
+    | RetentionExpired
     | DeletionRequested
     | BackupDeleted
     | RestoreRequested

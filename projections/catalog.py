@@ -19,6 +19,7 @@ from events.facts import (
     BackupName,
     CacheName,
     Failure,
+    Occurrence,
     RestoreId,
     SnapshotFacts,
     StoredFacts,
@@ -28,23 +29,29 @@ from events.types import (
     AttemptStarted,
     BackupAbandoned,
     BackupCompleted,
+    BackupDeferred,
     BackupDeleted,
     BackupFailed,
     BackupRequested,
+    BackupSkipped,
     DeletionRequested,
     LeftoversSwept,
     RetryScheduled,
     SnapshotTaken,
 )
 
-Phase = Literal["waiting", "running", "complete", "failed", "deleting"]
+Phase = Literal["waiting", "running", "complete", "failed", "skipped", "deleting"]
 
 KEPT_FAILURES = 20
-"""How many abandoned and swept backups of a cache are remembered; older ones are in the log."""
+"""How many given-up and swept backups of a cache are remembered; older ones are in the log."""
 
 
 class Backup(Struct, frozen=True):
-    """One backup. `unswept` says that an attempt's leftovers may lie in the vault."""
+    """One backup. `unswept` says that an attempt's leftovers may lie in the vault.
+
+    No attempt starts at or after `start_before` (A6). `abandoned` is why it was given up or
+    skipped, and `deferred` why it could not start when its instant came.
+    """
 
     backup_id: BackupId
     cache: CacheName
@@ -54,6 +61,8 @@ class Backup(Struct, frozen=True):
     requested_at: datetime
     requested_by: str
     restore_id: RestoreId | None = None
+    occurrence: Occurrence | None = None
+    start_before: datetime | None = None
     phase: Phase = "waiting"
     attempts: int = 0
     attempt_started_at: datetime | None = None
@@ -64,6 +73,7 @@ class Backup(Struct, frozen=True):
     completed_at: datetime | None = None
     failure: Failure | None = None
     abandoned: str | None = None
+    deferred: str | None = None
     deletion: Literal["command", "retention", "cache-removed"] | None = None
 
 
@@ -73,6 +83,8 @@ Catalog = Map[CacheName, OfCache]
 
 CatalogEvent = (
     BackupRequested
+    | BackupDeferred
+    | BackupSkipped
     | AttemptStarted
     | SnapshotTaken
     | BackupCompleted
@@ -96,24 +108,33 @@ def evolve(catalog: Catalog, envelope: Envelope, event: CatalogEvent) -> Catalog
         case BackupDeleted():
             return catalog.set(event.cache, of_cache.delete(event.backup_id))
     backup = _step(of_cache[event.backup_id], envelope, event)
-    return catalog.set(event.cache, _forget_old(of_cache.set(event.backup_id, backup), backup))
+    return catalog.set(event.cache, _forget_old(of_cache.set(backup.backup_id, backup), backup))
 
 
 def _requested(envelope: Envelope, event: BackupRequested) -> Backup:
+    return requested_now(event, envelope.at, by=envelope.who.user or envelope.who.kind)
+
+
+def requested_now(event: BackupRequested, at: datetime, *, by: str = "") -> Backup:
+    """The backup that a request leads to, before anything else has become of it."""
     return Backup(
         backup_id=event.backup_id,
         cache=event.cache,
         kind=event.kind,
         name=event.name,
         vault=event.vault,
-        requested_at=envelope.at,
-        requested_by=envelope.who.user or envelope.who.kind,
+        requested_at=at,
+        requested_by=by,
         restore_id=event.restore_id,
+        occurrence=event.occurrence,
+        start_before=event.start_before,
     )
 
 
 _Step = (
-    AttemptStarted
+    BackupDeferred
+    | BackupSkipped
+    | AttemptStarted
     | SnapshotTaken
     | BackupCompleted
     | BackupFailed
@@ -126,6 +147,8 @@ _Step = (
 
 def _step(backup: Backup, envelope: Envelope, event: _Step) -> Backup:
     match event:
+        case BackupDeferred():
+            return replace(backup, deferred=event.reason)
         case AttemptStarted():
             return _started(backup, envelope, event)
         case SnapshotTaken():
@@ -136,8 +159,9 @@ def _step(backup: Backup, envelope: Envelope, event: _Step) -> Backup:
             return replace(backup, phase="failed", failure=event.failure, snapshot=None)
         case RetryScheduled():
             return replace(backup, phase="waiting", not_before=event.retry_at)
-        case BackupAbandoned():
-            return replace(backup, phase="failed", abandoned=event.reason, snapshot=None)
+        case BackupAbandoned() | BackupSkipped():
+            phase: Phase = "failed" if isinstance(event, BackupAbandoned) else "skipped"
+            return replace(backup, phase=phase, abandoned=event.reason, snapshot=None)
         case LeftoversSwept():
             return replace(backup, unswept=False)
         case DeletionRequested():
@@ -181,10 +205,9 @@ def listed(catalog: Catalog, cache: CacheName | None = None) -> Iterator[Backup]
 
 
 def unfinished(catalog: Catalog, cache: CacheName | None = None) -> Iterator[Backup]:
-    """What is waiting, running or has failed: asked for, and not a backup."""
-    yield from _select(
-        catalog, cache, lambda backup: backup.phase in ("waiting", "running", "failed")
-    )
+    """What is waiting, running, has failed or was skipped: asked for, and not a backup."""
+    phases = ("waiting", "running", "failed", "skipped")
+    yield from _select(catalog, cache, lambda backup: backup.phase in phases)
 
 
 def _select(

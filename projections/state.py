@@ -14,6 +14,11 @@ from msgspec.structs import replace
 from events.envelope import Envelope, IdempotencyKey
 from events.facts import START, BackupId, CacheName, InstallationId, Position, RestoreId, Stream
 from events.types import (
+    AttemptStarted,
+    BackupAbandoned,
+    BackupCompleted,
+    BackupRequested,
+    BackupSkipped,
     CacheReconfigured,
     CacheRegistered,
     CacheRemoved,
@@ -21,17 +26,21 @@ from events.types import (
     DaemonStarted,
     DaemonStopped,
     Event,
+    PolicySet,
     RestoreCompleted,
     RestoreFailed,
     RestoreInterrupted,
     RestorePlanned,
     RestoreRequested,
     RestoreStarted,
+    RetentionExpired,
+    WindowMissed,
 )
-from projections import caches, catalog, restores
+from projections import caches, catalog, restores, slots
 from projections.caches import Caches
 from projections.catalog import Catalog
 from projections.restores import Restores
+from projections.slots import Slots
 
 
 class Answered(Struct, frozen=True):
@@ -48,9 +57,11 @@ class State(Struct, frozen=True):
     `up` says that a start was recorded and no end after it.
     `open_backups` are those that need work (a start, a sweep, a deletion); `active` maps a
     target to the restore into it; `held` counts what is reading a backup (R8, A11).
+    `born_at` is the first record's instant: a clock that shows an earlier one is wrong.
     """
 
     position: Position = START
+    born_at: datetime | None = None
     last_at: datetime | None = None
     heads: Map[Stream, Position] = Map()
     installation: InstallationId | None = None
@@ -58,6 +69,7 @@ class State(Struct, frozen=True):
     up: bool = False
     caches: Caches = Map()
     catalog: Catalog = Map()
+    slots: Slots = Map()
     restores: Restores = Map()
     open_backups: Map[BackupId, CacheName] = Map()
     active: Map[CacheName, RestoreId] = Map()
@@ -70,6 +82,7 @@ def evolve(state: State, envelope: Envelope, event: Event) -> State:
     state = replace(
         state,
         position=envelope.position,
+        born_at=state.born_at or envelope.at,
         last_at=envelope.at,
         heads=state.heads.set(envelope.stream, envelope.position),
         keys=_keys(state, envelope.key, envelope.position),
@@ -79,8 +92,16 @@ def evolve(state: State, envelope: Envelope, event: Event) -> State:
             return replace(state, installation=event.installation, started_at=envelope.at, up=True)
         case DaemonStopped():
             return replace(state, up=False)
-        case CacheRegistered() | CacheReconfigured() | CacheSuspended() | CacheRemoved():
+        case CacheRegistered() | CacheReconfigured() | CacheSuspended() | PolicySet():
             return replace(state, caches=caches.evolve(state.caches, envelope, event))
+        case CacheRemoved():
+            without = state.slots.delete(event.cache) if event.cache in state.slots else state.slots
+            changed = caches.evolve(state.caches, envelope, event)
+            return replace(state, caches=changed, slots=without)
+        case RetentionExpired():
+            return state
+        case WindowMissed():
+            return replace(state, slots=slots.evolve(state.slots, envelope, event))
         case (
             RestoreRequested()
             | RestorePlanned()
@@ -123,7 +144,13 @@ def _backup(state: State, envelope: Envelope, event: catalog.CatalogEvent) -> St
         is_open = is_open.set(event.backup_id, event.cache)
     elif event.backup_id in is_open:
         is_open = is_open.delete(event.backup_id)
-    return replace(state, catalog=changed, open_backups=is_open)
+    marked = state.slots
+    if isinstance(event, _OfSlots):
+        marked = slots.evolve(marked, envelope, event)
+    return replace(state, catalog=changed, open_backups=is_open, slots=marked)
+
+
+_OfSlots = BackupRequested | AttemptStarted | BackupCompleted | BackupAbandoned | BackupSkipped
 
 
 def _restore(state: State, envelope: Envelope, event: restores.RestoreEvent) -> State:

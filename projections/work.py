@@ -96,21 +96,38 @@ def ready(state: State, work: Work, now: datetime) -> bool:
             return True
 
 
-def waits_for(state: State, backup: Backup, now: datetime) -> str | None:
-    """Why a backup may not start now, in words; None when it may (A7, R8)."""
+def waits_for(
+    state: State, backup: Backup, now: datetime, leaving: frozenset[BackupId] = frozenset()
+) -> str | None:
+    """Why a backup may not start now, in words; None when it may (A7, R8).
+
+    The backup need not be in the state yet; those that are `leaving` are in nobody's way.
+    """
     cache = state.caches.get(backup.cache)
     if cache is None:
         return "its cache has been removed"
     if cache.suspended and backup.kind != "safety":
         return f"its cache is suspended: {cache.suspended}"
+    if backup.start_before is not None and backup.start_before <= now:
+        return f"its window closed at {backup.start_before:%Y-%m-%d %H:%M:%SZ}"
     if backup.not_before is not None and backup.not_before > now:
         return f"a retry is due at {backup.not_before:%Y-%m-%d %H:%M:%SZ}"
     restore_id = state.active.get(backup.cache)
     if restore_id is not None and restore_id != backup.restore_id:
         return f"restore {restore_id} into this cache has to end first"
-    for other in state.catalog[backup.cache].values():
-        if other.phase == "running" and other.backup_id != backup.backup_id:
+    return _one_at_a_time(state, backup, leaving)
+
+
+def _one_at_a_time(state: State, backup: Backup, leaving: frozenset[BackupId]) -> str | None:
+    """A7: one in progress; a new auto backup also waits for one that is to be tried again."""
+    for other in state.catalog.get(backup.cache, {}).values():
+        if other.backup_id == backup.backup_id or other.backup_id in leaving:
+            continue
+        if other.phase == "running":
             return f"backup {other.name} of this cache has to end first"
+        is_first = backup.kind == "auto" and not backup.attempts
+        if is_first and other.kind == "auto" and other.phase == "waiting" and other.attempts:
+            return f"backup {other.name} of this cache is to be tried again first"
     return None
 
 

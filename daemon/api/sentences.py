@@ -9,9 +9,11 @@ from events.types import (
     AttemptStarted,
     BackupAbandoned,
     BackupCompleted,
+    BackupDeferred,
     BackupDeleted,
     BackupFailed,
     BackupRequested,
+    BackupSkipped,
     CacheReconfigured,
     CacheRegistered,
     CacheRemoved,
@@ -21,17 +23,22 @@ from events.types import (
     DeletionRequested,
     Event,
     LeftoversSwept,
+    PolicySet,
     RestoreCompleted,
     RestoreFailed,
     RestoreInterrupted,
     RestorePlanned,
     RestoreRequested,
     RestoreStarted,
+    RetentionExpired,
     RetryScheduled,
     SnapshotTaken,
+    WindowMissed,
 )
+from projections.policy import window_text
 
 _OfCache = CacheRegistered | CacheReconfigured | CacheSuspended | CacheRemoved
+_OfSchedule = PolicySet | BackupDeferred | BackupSkipped | WindowMissed
 _OfRestore = (
     RestoreRequested
     | RestorePlanned
@@ -62,6 +69,10 @@ def sentence(event: Event) -> str:
             return _of_cache(event)
         case BackupRequested():
             return f"{event.kind} backup {event.cache}/{event.name} asked for ({event.backup_id})"
+        case PolicySet() | BackupDeferred() | BackupSkipped() | WindowMissed():
+            return _of_schedule(event)
+        case RetentionExpired():
+            return f"retention of backup {event.backup_id} of {event.cache} is over: {event.reason}"
         case DeletionRequested():
             return f"backup {event.backup_id} of {event.cache} is to go: {_because(event.reason)}"
         case BackupDeleted():
@@ -99,6 +110,25 @@ def _of_cache(event: _OfCache) -> str:
             return f"cache {event.cache} suspended: {event.reason}"
         case CacheRemoved():
             return f"cache {event.cache} removed"
+        case _:
+            assert_never(event)
+
+
+def _of_schedule(event: _OfSchedule) -> str:
+    match event:
+        case PolicySet():
+            policy = event.policy
+            windows = ", ".join(window_text(window) for window in policy.windows) or "no window"
+            auto = f"on, {windows} {policy.timezone}" if policy.auto else "off"
+            kept = f"kept {policy.retention_days} d, {policy.retries} retries"
+            return f"policy of cache {event.cache} set: auto backups {auto}; {kept}"
+        case BackupDeferred():
+            return f"backup {event.backup_id} of {event.cache} has to wait: {event.reason}"
+        case BackupSkipped():
+            return f"backup {event.backup_id} of {event.cache} skipped: {event.reason}"
+        case WindowMissed():
+            when = f"{event.occurrence.start} of {event.occurrence.day}"
+            return f"window {when} of cache {event.cache} missed: {event.reason}"
         case _:
             assert_never(event)
 

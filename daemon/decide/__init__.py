@@ -3,8 +3,10 @@
 from typing import assert_never
 
 from daemon.commands import (
+    AdvanceSchedule,
     Command,
     DeleteBackup,
+    ExpireBackups,
     ReconcileCaches,
     RecordCache,
     RemoveCache,
@@ -17,15 +19,17 @@ from daemon.commands import (
     ReportStored,
     ReportSwept,
     ReportUndone,
+    RequestAutoBackup,
     RequestBackup,
     RequestRestore,
     RequestSafetyBackup,
+    SetPolicy,
     StartAttempt,
     StartDaemon,
     StartRestore,
     StopDaemon,
 )
-from daemon.decide import attempts, backups, caches, daemon, restores
+from daemon.decide import attempts, backups, caches, daemon, policies, restores, retention, schedule
 from daemon.decide.decision import Context, Decision
 from projections.state import State
 
@@ -40,6 +44,12 @@ def decide(state: State, command: Command, context: Context) -> Decision:
     match command:
         case RecordCache() | RemoveCache() | ReconcileCaches():
             return caches.decide(state, command, context)
+        case SetPolicy():
+            return policies.decide(state, command, context)
+        case AdvanceSchedule() | RequestAutoBackup():
+            return schedule.decide(state, command, context)
+        case ExpireBackups():
+            return retention.decide(state, command, context)
         case RequestBackup() | DeleteBackup() | ReportDeleted() | RequestSafetyBackup():
             return backups.decide(state, command, context)
         case (

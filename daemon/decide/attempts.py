@@ -1,5 +1,10 @@
 """Deciding on attempts: their start, their end, and whether there is another (M3, A6, S1)."""
 
+from datetime import datetime, timedelta
+from hashlib import sha256
+
+from msgspec import Struct
+
 from daemon.commands import (
     ReportAttemptFailed,
     ReportSnapshot,
@@ -23,6 +28,9 @@ from events.types import (
 from projections.catalog import Backup
 from projections.state import State
 from projections.work import waits_for
+
+LAST_CALL = timedelta(seconds=30)
+"""A retry that its delay would carry past the window's end starts so long before it instead."""
 
 
 def decide(
@@ -58,7 +66,8 @@ def decide(
                 )
             )
         case ReportAttemptFailed():
-            return Decision(failed(backup, command.failure, context, by_daemon=command.by_daemon))
+            cut = Cut(command.failure, command.by_daemon)
+            return Decision(failed(state, backup, cut, context))
 
 
 def _start(state: State, backup: Backup, context: Context) -> AttemptStarted:
@@ -77,35 +86,76 @@ def _start(state: State, backup: Backup, context: Context) -> AttemptStarted:
     )
 
 
-def failed(
-    backup: Backup, failure: Failure, context: Context, *, by_daemon: bool
-) -> tuple[Event, ...]:
+class Cut(Struct, frozen=True):
+    """How an attempt ended that did not succeed."""
+
+    failure: Failure
+    by_daemon: bool
+
+
+def failed(state: State, backup: Backup, cut: Cut, context: Context) -> tuple[Event, ...]:
     """The end of an attempt: another one at a decided instant, or none and the reason.
 
     A manual backup has one attempt, and one more if the daemon was the cause (M3); a safety
-    backup has one (R4).
+    backup has one (R4); an auto backup has those that its policy allows (A6).
     """
     event = BackupFailed(
         cache=backup.cache,
         backup_id=backup.backup_id,
         attempt=backup.attempts,
-        failure=failure,
-        cause="daemon" if by_daemon else "outside",
+        failure=cut.failure,
+        cause="daemon" if cut.by_daemon else "outside",
     )
-    if by_daemon and backup.kind == "manual" and backup.attempts == 1:
-        retry = RetryScheduled(cache=backup.cache, backup_id=backup.backup_id, retry_at=context.now)
-        return (event, retry)
+    reason = _why_no_more(state, backup, cut, context)
+    if reason is not None:
+        return (
+            event,
+            BackupAbandoned(cache=backup.cache, backup_id=backup.backup_id, reason=reason),
+        )
+    retry_at = context.now if backup.kind == "manual" else next_attempt(backup, context.now)
     return (
         event,
-        BackupAbandoned(
-            cache=backup.cache, backup_id=backup.backup_id, reason=_why_no_more(backup, failure)
-        ),
+        RetryScheduled(cache=backup.cache, backup_id=backup.backup_id, retry_at=retry_at),
     )
 
 
-def _why_no_more(backup: Backup, failure: Failure) -> str:
-    if failure.permanent:
+def _why_no_more(state: State, backup: Backup, cut: Cut, context: Context) -> str | None:
+    """Why there is no further attempt, in words; None when there is one."""
+    if cut.failure.permanent:
         return "the failure is permanent: another try would fail in the same way"
-    if backup.kind == "safety":
-        return "a safety backup has one attempt"
-    return "a manual backup has one attempt, and one more if the daemon itself failed"
+    match backup.kind:
+        case "safety":
+            return "a safety backup has one attempt"
+        case "manual":
+            again = cut.by_daemon and backup.attempts == 1
+            what = "a manual backup has one attempt, and one more if the daemon itself failed"
+            return None if again else what
+        case "auto":
+            return _why_no_retry(state, backup, context.now)
+
+
+def _why_no_retry(state: State, backup: Backup, now: datetime) -> str | None:
+    cache = state.caches.get(backup.cache)
+    policy = cache.scheduled if cache else None
+    if policy is None:
+        return "auto backups of this cache are off"
+    if backup.attempts > policy.retries:
+        return f"no attempt is left: there were {backup.attempts}, one and {policy.retries} retries"
+    if backup.start_before is None or next_attempt(backup, now) >= backup.start_before:
+        return "a retry could not start before the window closes"
+    return None
+
+
+def next_attempt(backup: Backup, now: datetime) -> datetime:
+    """When an auto backup is tried again: a minute later, then two, four … up to an hour.
+
+    Up to a quarter more, by its id, so that a fleet that fails together does not come back
+    together; but not so late that the window would close first, while there is time at all.
+    """
+    mark = sha256(f"{backup.backup_id} {backup.attempts}".encode()).digest()
+    spread = 1 + int.from_bytes(mark[:4], "big") / 2**34
+    seconds = min(3600.0, 60.0 * 2 ** (backup.attempts - 1)) * spread
+    at = now + timedelta(seconds=int(seconds))
+    if backup.start_before is None:
+        return at
+    return min(at, max(now, backup.start_before - LAST_CALL))

@@ -14,6 +14,7 @@ from daemon.decide.decision import (
     known_backup,
     known_cache,
     superseded,
+    suspended,
 )
 from daemon.errors import Rejected
 from events.facts import INSTALLATION, BackupId, BackupName, CacheName
@@ -46,11 +47,7 @@ def _requested(state: State, command: RequestBackup, context: Context) -> Backup
     cache = known_cache(state, command.cache)
     name = checked_backup_name(command.name)
     if cache.suspended:
-        raise Rejected(
-            "cache-suspended",
-            f"The cache {cache.name!r} is suspended: {cache.suspended}.",
-            f"Declare it again, or take it over with `valkeep cache set {cache.name} --url …`.",
-        )
+        raise suspended(cache)
     _name_is_free(state, cache.name, name)
     return BackupRequested(
         cache=cache.name,

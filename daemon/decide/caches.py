@@ -8,9 +8,11 @@ from daemon.commands import (
     RemoveCache,
     SetCache,
 )
-from daemon.decide.decision import Context, Decision, checked_cache_name, known_cache
+from daemon.decide.decision import Context, Decision, checked_cache_name, declared, known_cache
+from daemon.decide.policies import changed, declared_events, policy_events
+from daemon.decide.schedule import settled
 from daemon.errors import Rejected
-from events.facts import INSTALLATION, CacheName
+from events.facts import INSTALLATION
 from events.types import (
     BackupAbandoned,
     CacheReconfigured,
@@ -29,17 +31,27 @@ def decide(
     state: State, command: RecordCache | RemoveCache | ReconcileCaches, context: Context
 ) -> Decision:
     """The events of one command about caches."""
-    del context
     match command:
         case RecordCache():
-            return Decision((_recorded(state, command),))
+            return Decision(_recorded_with_policy(state, command, context))
         case RemoveCache():
             return Decision(_removed(state, command))
         case ReconcileCaches():
-            return Decision(_reconciled(state, command), frozenset({INSTALLATION}))
+            return Decision(_reconciled(state, command, context), frozenset({INSTALLATION}))
 
 
-def _recorded(state: State, command: RecordCache) -> Event:
+def _recorded_with_policy(
+    state: State, command: RecordCache, context: Context
+) -> tuple[Event, ...]:
+    recorded = _recorded(state, command)
+    if command.request.policy is None:
+        return (recorded,)
+    known = state.caches.get(recorded.cache)
+    policy = changed(known, command.request.policy)
+    return (recorded, *policy_events(state, recorded.cache, policy, context))
+
+
+def _recorded(state: State, command: RecordCache) -> CacheRegistered | CacheReconfigured:
     name = checked_cache_name(command.request.name)
     match command.request:
         case AddCache():
@@ -53,22 +65,14 @@ def _recorded(state: State, command: RecordCache) -> Event:
         case SetCache():
             cache = known_cache(state, name)
             if cache.declared and cache.suspended is None:
-                raise _declared(name)
+                raise declared(cache)
             return CacheReconfigured(cache=name, settings=command.settings, probe=command.probe)
-
-
-def _declared(name: str) -> Rejected:
-    return Rejected(
-        "cache-declared",
-        f"The cache {name!r} is declared in the configuration file.",
-        f"Edit [caches.{name}] there and reload the daemon (SIGHUP).",
-    )
 
 
 def _removed(state: State, command: RemoveCache) -> tuple[Event, ...]:
     cache = known_cache(state, command.name)
     if cache.declared and cache.suspended is None:
-        raise _declared(cache.name)
+        raise declared(cache)
     events: list[Event] = []
     restore_id = state.active.get(cache.name)
     if restore_id is not None:
@@ -107,22 +111,29 @@ def _given_up(restore: Restore) -> Event:
     )
 
 
-def _reconciled(state: State, command: ReconcileCaches) -> tuple[Event, ...]:
-    declared = {cache.name: cache for cache in command.declared}
-    events = [_agreed(state, cache) for _, cache in sorted(declared.items())]
-    gone = [
-        CacheSuspended(cache=name, reason=f"it is no longer declared in {command.file}")
-        for name, cache in sorted(state.caches.items())
-        if cache.declared and cache.suspended is None and name not in declared
-    ]
-    return (*(event for event in events if event is not None), *gone)
+def _reconciled(state: State, command: ReconcileCaches, context: Context) -> tuple[Event, ...]:
+    listed = {cache.name: cache for cache in command.declared}
+    events: list[Event] = []
+    for _, cache in sorted(listed.items()):
+        events += _agreed(state, cache, command.file)
+        events += declared_events(state, cache, context)
+    for name, known in sorted(state.caches.items()):
+        if known.declared and known.suspended is None and name not in listed:
+            reason = f"it is no longer declared in {command.file}"
+            events += settled(state, name, context)
+            events.append(CacheSuspended(cache=name, reason=reason))
+    return tuple(events)
 
 
-def _agreed(state: State, declared: DeclaredCache) -> Event | None:
-    name = CacheName(declared.name)
-    known = state.caches.get(name)
+def _agreed(state: State, wanted: DeclaredCache, file: str) -> tuple[Event, ...]:
+    known = state.caches.get(wanted.name)
     if known is None:
-        return CacheRegistered(cache=name, settings=declared.settings, declared=True)
-    if known.settings == declared.settings and known.declared and known.suspended is None:
-        return None
-    return CacheReconfigured(cache=name, settings=declared.settings, declared=True)
+        return (
+            CacheRegistered(cache=wanted.name, settings=wanted.settings, declared=True, file=file),
+        )
+    agreed = (known.settings, known.declared, known.file, known.suspended)
+    if agreed == (wanted.settings, True, file, None):
+        return ()
+    return (
+        CacheReconfigured(cache=wanted.name, settings=wanted.settings, declared=True, file=file),
+    )

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from daemon.commands import StartDaemon, StopDaemon
-from daemon.decide.attempts import failed
+from daemon.decide.attempts import Cut, failed
 from daemon.decide.decision import Context, Decision
 from daemon.decide.restores import stopped
 from daemon.errors import Rejected
@@ -50,7 +50,7 @@ def _cut_off(state: State, context: Context) -> tuple[Event, ...]:
     for backup_id, cache in sorted(state.open_backups.items()):
         backup = catalog.get(state.catalog, cache, backup_id)
         if backup is not None and _was_under_way(backup):
-            events += failed(backup, CUT_OFF, context, by_daemon=True)
+            events += failed(state, backup, Cut(CUT_OFF, by_daemon=True), context)
     for _, restore_id in sorted(state.active.items()):
         restore = state.restores[restore_id]
         if restore.phase != "undoing":

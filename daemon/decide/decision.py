@@ -2,6 +2,7 @@
 
 import re
 from datetime import datetime
+from hashlib import sha256
 
 from msgspec import Struct
 
@@ -22,6 +23,12 @@ class Context(Struct, frozen=True):
 
     now: datetime
     new_id: str
+
+    def id_of(self, number: int) -> str:
+        """The fresh id, and for numbers above 0 others that follow from it."""
+        if number == 0:
+            return self.new_id
+        return self.new_id[:-8] + sha256(f"{self.new_id} {number}".encode()).hexdigest()[:8]
 
 
 class Decision(Struct, frozen=True):
@@ -69,6 +76,26 @@ def known_cache(state: State, name: str) -> Cache:
             f"Known caches: {names}. `valkeep cache add NAME --url …` adds one.",
         )
     return cache
+
+
+def declared(cache: Cache, *, what: str = "") -> Rejected:
+    """The refusal of a command against a cache that the configuration file declares (C3)."""
+    file = cache.file or "the daemon's configuration file"
+    what = what or f"[caches.{cache.name}]"
+    return Rejected(
+        "cache-declared",
+        f"The cache {cache.name!r} is declared in {file}.",
+        f"Edit {what} there and reload the daemon (SIGHUP).",
+    )
+
+
+def suspended(cache: Cache) -> Rejected:
+    """The refusal of a backup of a suspended cache (C3)."""
+    return Rejected(
+        "cache-suspended",
+        f"The cache {cache.name!r} is suspended: {cache.suspended}.",
+        f"Declare it again, or take it over with `valkeep cache set {cache.name} --url …`.",
+    )
 
 
 def known_backup(state: State, reference: str) -> Backup:

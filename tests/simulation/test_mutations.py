@@ -15,6 +15,7 @@ from daemon.actors.backup import BackupActor
 from daemon.actors.worker import Worker
 from daemon.commands import Command
 from daemon.decide import Context, Decision, decide
+from daemon.decide.attempts import Cut
 from daemon.ledger import Ledger
 from daemon.ports import Progress
 from daemon.storage import names
@@ -25,7 +26,7 @@ from daemon.storage.pipeline import Packing, store
 from daemon.storage.vault import ObjectName, Vault
 from events.chain import sealed
 from events.envelope import Envelope, Head, Record
-from events.facts import ONLY_SHARD, Failure
+from events.facts import ONLY_SHARD
 from events.types import BackupCompleted, BackupDeleted, BackupFailed, RetryScheduled
 from projections.catalog import Backup
 from projections.state import State
@@ -138,10 +139,13 @@ def attempts_never_end(patch: Patch) -> None:
     """Every failed attempt is followed by another."""
 
     def failed(
-        found: Backup, failure: Failure, context: Context, *, by_daemon: bool
+        state: State, found: Backup, cut: Cut, context: Context
     ) -> tuple[BackupFailed, RetryScheduled]:
         end = BackupFailed(
-            cache=found.cache, backup_id=found.backup_id, attempt=found.attempts, failure=failure
+            cache=found.cache,
+            backup_id=found.backup_id,
+            attempt=found.attempts,
+            failure=cut.failure,
         )
         again = RetryScheduled(cache=found.cache, backup_id=found.backup_id, retry_at=context.now)
         return (end, again)

@@ -45,6 +45,7 @@ from tests.support.given import NOON, an_id
 ORDERS = CacheName("orders")
 USERS = CacheName("users")
 MAIN = VaultName("main")
+FILE = "/etc/valkeep/valkeep.toml"
 HERE = InstallationId("installation-1")
 B1, B2, B3 = an_id(0xB1), an_id(0xB2), an_id(0xB3)
 R1 = RestoreId(an_id(0xF1))
@@ -83,7 +84,8 @@ STARTED = DaemonStarted(installation=HERE, version="0.1.0")
 
 def registered(cache: CacheName = ORDERS, *, declared: bool = False) -> CacheRegistered:
     """A cache was added."""
-    return CacheRegistered(cache=cache, settings=SETTINGS, declared=declared)
+    file = FILE if declared else None
+    return CacheRegistered(cache=cache, settings=SETTINGS, declared=declared, file=file)
 
 
 def add_cache(name: str) -> RecordCache:

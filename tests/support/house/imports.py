@@ -82,7 +82,15 @@ HOUSE: Mapping[str, Room] = {
         ("msgspec", "anyio", "structlog"),
     ),
     "daemon.core": Room(
-        (*TRUTH, "projections", "daemon.actors.worker", "daemon.board", "daemon.ledger", *WIRE),
+        (
+            *TRUTH,
+            "projections",
+            "daemon.actors.scheduler",
+            "daemon.actors.worker",
+            "daemon.board",
+            "daemon.ledger",
+            *WIRE,
+        ),
         ("msgspec", "anyio", "structlog"),
     ),
     "daemon.valkey": Room(("daemon.valkey",), ("msgspec", "anyio", "structlog", "redis", "anycrc")),

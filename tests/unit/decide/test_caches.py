@@ -31,6 +31,7 @@ from tests.support.samples import (
     B1,
     B2,
     B3,
+    FILE,
     ORDERS,
     OTHER_SETTINGS,
     OUTSIDE,
@@ -48,7 +49,6 @@ from tests.support.samples import (
     under_way,
 )
 
-FILE = "/etc/valkeep/valkeep.toml"
 gone = CacheSuspended(cache=ORDERS, reason=f"it is no longer declared in {FILE}")
 ALNUM = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
@@ -135,7 +135,7 @@ def test_declared_cache_is_changed_with_the_file() -> None:
     """A cache follows the settings in the file (C3)."""
     state = given(registered(declared=True))
 
-    change = CacheReconfigured(cache=ORDERS, settings=OTHER_SETTINGS, declared=True)
+    change = CacheReconfigured(cache=ORDERS, settings=OTHER_SETTINGS, declared=True, file=FILE)
     assert (change,) == when(state, declared(OTHER_SETTINGS)).events
 
 
@@ -158,7 +158,9 @@ def test_suspended_cache_is_taken_up_again_by_the_file() -> None:
     """A suspended cache that the file declares again is in service again (C3)."""
     then = when(given(registered(declared=True), gone), declared())
 
-    assert (CacheReconfigured(cache=ORDERS, settings=SETTINGS, declared=True),) == then.events
+    assert (
+        CacheReconfigured(cache=ORDERS, settings=SETTINGS, declared=True, file=FILE),
+    ) == then.events
     assert then.state.caches[ORDERS].suspended is None
 
 
@@ -175,7 +177,7 @@ def test_declared_cache_is_not_changed_by_command() -> None:
     for command in (set_cache("orders"), RemoveCache("orders")):
         error = refused(given(registered(declared=True)), command)
         assert (Rejected, "cache-declared") == (type(error), error.code)
-        assert "configuration file" in error.message
+        assert FILE in error.message
         assert "[caches.orders]" in error.hint
 
 

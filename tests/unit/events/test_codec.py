@@ -36,6 +36,14 @@ GOLDEN = (
     "restore-completed-1",
     "restore-interrupted-1",
     "restore-failed-1",
+    "cache-registered-2",
+    "cache-reconfigured-2",
+    "policy-set-1",
+    "backup-requested-2",
+    "backup-deferred-1",
+    "backup-skipped-1",
+    "window-missed-1",
+    "retention-expired-1",
 )
 
 
@@ -85,7 +93,10 @@ def test_golden_sample_is_still_read(name: str) -> None:
         assert stored == encode(event)
 
 
-@pytest.mark.parametrize("name", GOLDEN)
+OF_TODAY = [name for name in GOLDEN if "/".join(name.rsplit("-", 1)) not in UPCASTS]
+
+
+@pytest.mark.parametrize("name", OF_TODAY)
 def test_golden_sample_shows_every_field(name: str) -> None:
     """A sample leaves no field at its default, so that none can change unseen."""
     event = decode((DATA / f"{name}.json").read_bytes())
@@ -135,7 +146,7 @@ def test_old_versions_climb_to_the_newest(stored: bytes) -> None:
     assert Painted(("red",), 1) == PAINTED.decode(stored)
 
 
-@pytest.mark.parametrize("tag", ["backup-requested/2", "moon-landed/1"])
+@pytest.mark.parametrize("tag", ["backup-requested/9", "moon-landed/1"])
 def test_unknown_event_is_refused_by_name(tag: str) -> None:
     """An event of a newer Valkeep is refused with its name, its position, and what to do."""
     with pytest.raises(UnknownEvent) as caught:

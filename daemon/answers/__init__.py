@@ -21,7 +21,7 @@ from events.facts import (
 )
 
 Role = Literal["viewer", "operator", "admin"]
-BackupPhase = Literal["waiting", "running", "complete", "failed", "deleting"]
+BackupPhase = Literal["waiting", "running", "complete", "failed", "skipped", "deleting"]
 RestorePhase = Literal["requested", "planned", "started", "undoing", "completed", "failed"]
 
 
