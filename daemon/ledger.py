@@ -10,6 +10,7 @@ import hashlib
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from itertools import takewhile
 
 import anyio
 from msgspec import Struct
@@ -125,11 +126,13 @@ class Ledger:
         """The caches that records after a position are about; None when it may be any of them."""
         if after < self._touched_since:
             return None
-        return frozenset(cache for position, cache in self._touched if position > after)
+        newest_first = takewhile(lambda one: one[0] > after, reversed(self._touched))
+        return frozenset(cache for _, cache in newest_first)
 
-    def check(self, command: Command) -> None:
-        """Raise what deciding this command would raise at present; nothing happens."""
-        decide(self._working, command, Context(now=self._clock.now(), new_id=""))
+    def check(self, command: Command) -> tuple[Event, ...]:
+        """The events that this command would lead to at present, or its refusal; none happens."""
+        context = Context(now=self._clock.now(), new_id="")
+        return decide(self._working, command, context).events
 
     async def execute(self, command: Command, who: Who, key: KeyedBy | None = None) -> Outcome:
         """Decide a command; returns when its events are durable.

@@ -238,3 +238,12 @@ def living(catalog: Catalog, cache: CacheName | None = None) -> Iterator[Backup]
 def get(catalog: Catalog, cache: CacheName, backup_id: BackupId) -> Backup | None:
     """One backup by its full id."""
     return catalog.get(cache, Map()).get(backup_id)
+
+
+def stored_in(catalog: Catalog, vault: VaultName) -> bool:
+    """Whether any backup lies in a vault, one that is being deleted included."""
+    return any(
+        backup.stored is not None and backup.vault == vault
+        for of_cache in catalog.values()
+        for backup in of_cache.values()
+    )

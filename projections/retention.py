@@ -18,24 +18,53 @@ from projections.state import State
 SAFETY_DAYS = 7
 """A safety backup is kept at least so long, whatever the policy (A11)."""
 
+Rule = Literal["manual", "age", "keep-last", "read", "suspended", "expired", "deleting"]
+
 
 class Verdict(Struct, frozen=True):
-    """What retention says of one backup: kept or not, why, and until when at least.
+    """What retention says of one backup at an instant: kept or not, by which rule, until when.
 
-    `until` is None where no instant will change it: a manual backup, or one kept as one of the
-    newest. `days` is the retention that was applied, 0 where none is.
+    `until` is when its age is over, None for one that no age ends. `days` is the retention that
+    was applied, 0 where none is. `among` is the policy's `keep_last` where the backup is among
+    these newest ones: then it stays, whatever its age.
     """
 
     backup_id: BackupId
-    rule: Literal["manual", "age", "keep-last", "read", "suspended", "expired", "deleting"]
-    reason: str
-    until: datetime | None = None
+    rule: Rule
+    at: datetime
+    taken_at: datetime
     days: int = 0
+    until: datetime | None = None
+    among: int = 0
 
     @property
     def kept(self) -> bool:
         """Whether it stays for now."""
         return self.rule not in ("expired", "deleting")
+
+    @property
+    def reason(self) -> str:
+        """Why, in words and figures."""
+        match self.rule:
+            case "manual":
+                return "it is a manual backup: it stays until somebody deletes it"
+            case "age":
+                return f"it is kept for {day_count(self.days)}"
+            case "suspended":
+                return "its cache is suspended: retention deletes nothing there"
+            case "keep-last":
+                return f"it is {newest_of(self.among)}"
+            case "read":
+                return f"{self._age}; it is being read, and goes after that"
+            case "expired":
+                return self._age
+            case "deleting":
+                return "it is being deleted"
+
+    @property
+    def _age(self) -> str:
+        old = day_count((self.at - self.taken_at).days)
+        return f"its snapshot is {old} old, and it is kept for {day_count(self.days)}"
 
 
 class Expiry(Struct, frozen=True):
@@ -66,14 +95,22 @@ def terms_of(state: State, name: CacheName) -> Terms | None:
 
 
 def verdicts(backups: Iterable[Backup], terms: Terms, now: datetime) -> dict[BackupId, Verdict]:
-    """What becomes of each complete backup of one cache at an instant, by these terms."""
-    there = sorted(
-        (b for b in backups if b.phase in ("complete", "deleting")),
-        key=lambda b: (taken_at(b), b.backup_id),
-    )
+    """What becomes of each stored backup of one cache at an instant, oldest first."""
+    there = [
+        (taken_at(backup), backup) for backup in backups if backup.phase in ("complete", "deleting")
+    ]
+    there.sort(key=lambda one: (one[0], one[1].backup_id))
+    newest = _newest([backup for _, backup in there], terms.policy.keep_last)
+    return {
+        backup.backup_id: _verdict(backup, terms, now, among=backup.backup_id in newest)
+        for _, backup in there
+    }
+
+
+def _newest(there: list[Backup], keep_last: int) -> frozenset[BackupId]:
+    """The newest good scheduled backups (A11, A12): no failed, manual or safety one counts."""
     good = [b.backup_id for b in there if b.kind == "auto" and b.phase == "complete"]
-    newest = frozenset(good[-terms.policy.keep_last :] if terms.policy.keep_last else ())
-    return {b.backup_id: _verdict(b, terms, now, is_newest=b.backup_id in newest) for b in there}
+    return frozenset(good[-keep_last:] if keep_last else ())
 
 
 def taken_at(backup: Backup) -> datetime:
@@ -81,36 +118,59 @@ def taken_at(backup: Backup) -> datetime:
     return backup.snapshot.taken_at if backup.snapshot else backup.requested_at
 
 
-def _verdict(backup: Backup, terms: Terms, now: datetime, *, is_newest: bool) -> Verdict:
-    mine, policy = backup.backup_id, terms.policy
+def kept_days(backup: Backup, policy: Policy) -> int:
+    """For how many days a backup is kept by its age, 0 for one that no age ends (A2, A11)."""
+    match backup.kind:
+        case "manual":
+            return 0
+        case "auto":
+            return policy.retention_days
+        case "safety":
+            return max(policy.retention_days, SAFETY_DAYS)
+
+
+def kept_until(backup: Backup, policy: Policy) -> datetime | None:
+    """When a backup's age is over, by a policy; None for one that no age ends."""
+    days = kept_days(backup, policy)
+    return taken_at(backup) + timedelta(days=days) if days else None
+
+
+def _verdict(backup: Backup, terms: Terms, now: datetime, *, among: bool) -> Verdict:
+    until = kept_until(backup, terms.policy)
+    return Verdict(
+        backup.backup_id,
+        _rule(backup, terms, over=until is not None and until <= now, among=among),
+        at=now,
+        taken_at=taken_at(backup),
+        days=kept_days(backup, terms.policy),
+        until=until,
+        among=terms.policy.keep_last if among else 0,
+    )
+
+
+def _rule(backup: Backup, terms: Terms, *, over: bool, among: bool) -> Rule:
     if backup.phase == "deleting":
-        return Verdict(mine, rule="deleting", reason="it is being deleted")
+        return "deleting"
     if backup.kind == "manual":
-        why = "it is a manual backup: it stays until somebody deletes it"
-        return Verdict(mine, rule="manual", reason=why)
-    days = policy.retention_days if backup.kind == "auto" else _safety_days(policy)
-    until = taken_at(backup) + timedelta(days=days)
-    if now < until:
-        return Verdict(mine, "age", f"it is kept for {_plural(days)}", until, days)
+        return "manual"
     if terms.suspended:
-        why = "its cache is suspended: retention deletes nothing there"
-        return Verdict(mine, "suspended", why, None, days)
-    if is_newest:
-        why = f"it is among the newest {policy.keep_last} scheduled backups (keep_last)"
-        if policy.keep_last == 1:
-            why = "it is the newest scheduled backup (keep_last 1)"
-        return Verdict(mine, "keep-last", why, None, days)
-    if mine in terms.held:
-        return Verdict(mine, "read", "it is being read; it goes after that", None, days)
-    age = f"its snapshot is {_plural((now - taken_at(backup)).days)} old"
-    return Verdict(mine, "expired", f"{age}, and it is kept for {_plural(days)}", until, days)
+        return "suspended"
+    if not over:
+        return "age"
+    if among:
+        return "keep-last"
+    return "read" if backup.backup_id in terms.held else "expired"
 
 
-def _safety_days(policy: Policy) -> int:
-    return max(policy.retention_days, SAFETY_DAYS)
+def newest_of(keep_last: int) -> str:
+    """In words, that a backup is among the newest ones that no retention deletes."""
+    if keep_last == 1:
+        return "the newest scheduled backup (keep_last 1)"
+    return f"among the newest {keep_last} scheduled backups (keep_last)"
 
 
-def _plural(days: int) -> str:
+def day_count(days: int) -> str:
+    """``1 day``, ``7 days``."""
     return "1 day" if days == 1 else f"{days} days"
 
 
@@ -119,21 +179,32 @@ def expired(state: State, name: CacheName, now: datetime) -> tuple[Expiry, ...]:
     terms = terms_of(state, name)
     if terms is None or (state.born_at is not None and now < state.born_at):
         return ()
-    of_cache = state.catalog.get(name, Map())
-    found = verdicts(of_cache.values(), terms, now).items()
-    gone = [(of_cache[backup_id], verdict) for backup_id, verdict in found]
+    found = verdicts(state.catalog.get(name, Map()).values(), terms, now).values()
     return tuple(
-        Expiry(backup.backup_id, taken_at(backup), verdict.days, verdict.reason)
-        for backup, verdict in gone
+        Expiry(verdict.backup_id, verdict.taken_at, verdict.days, verdict.reason)
+        for verdict in found
         if verdict.rule == "expired"
     )
 
 
 def next_expiry(state: State, name: CacheName, now: datetime) -> datetime | None:
-    """The next instant at which a backup of a cache may expire by itself."""
+    """The next instant at which a backup of a cache may expire by itself.
+
+    One that only waits for its reader is not among them: see `released`.
+    """
     terms = terms_of(state, name)
     if terms is None:
         return None
-    of_cache = state.catalog.get(name, Map())
-    found = verdicts(of_cache.values(), terms, now).values()
-    return min((v.until for v in found if v.until is not None and v.until > now), default=None)
+    found = verdicts(state.catalog.get(name, Map()).values(), terms, now).values()
+    return min((v.until for v in found if v.rule == "age" and v.until is not None), default=None)
+
+
+def released(*, before: State, after: State) -> frozenset[CacheName]:
+    """The caches of backups that were being read and are no longer.
+
+    The reader may belong to another cache, whose stream alone tells of its end (R8).
+    """
+    if before.held is after.held:
+        return frozenset()
+    readers = (before.restores[restore_id] for restore_id in before.active.values())
+    return frozenset(r.backup_cache for r in readers if r.backup_id not in after.held)

@@ -7,6 +7,7 @@ nobody needs to look at all of them to know about one.
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
+from immutables import Map
 from msgspec import Struct
 
 from events.facts import CacheName, Occurrence, Policy
@@ -21,6 +22,8 @@ LOOK_BACK = timedelta(days=7)
 """What passed unserved longer ago than this is not recorded any more (A9)."""
 LOOK_AHEAD = timedelta(days=3)
 _LONGEST = timedelta(days=1)
+_BEYOND = 2 * _LONGEST
+"""A backup that may start so much later was asked for by a clock that has been set back since."""
 
 
 class Open(Struct, frozen=True):
@@ -31,7 +34,7 @@ class Open(Struct, frozen=True):
 
 
 class Close(Struct, frozen=True):
-    """A waiting auto backup may not start any more: its window has closed."""
+    """A waiting auto backup is over: its window has closed, or is days away by a clock set back."""
 
     cache: CacheName
     backup: Backup
@@ -86,16 +89,23 @@ def agenda(state: State, name: CacheName, now: datetime) -> Agenda:
         return Agenda()
     if state.born_at is not None and now < state.born_at:
         return Agenda(next_at=state.born_at)
-    waiting = list(_waiting(state, name))
-    steps: list[Step] = [Close(name, backup) for backup, until in waiting if until <= now]
-    instants = [until for _, until in waiting if until > now]
+    steps: list[Step] = []
+    instants: list[datetime] = []
+    for backup, until in _waiting(state, name):
+        if now < until <= now + _BEYOND:
+            instants.append(until)
+        else:
+            steps.append(Close(name, backup))
     if cache.scheduled is not None:
         for occurrence in _candidates(state, cache, cache.scheduled, now):
             at = instant(name, occurrence, retries=cache.scheduled.retries)
             if occurrence.closes_at > now and at > now:
-                instants.append(at)
-            elif not served(state, cache, occurrence, now):
+                instants.append(at)  # those that follow open later, and start later
+                break
+            if not (served(state, cache, occurrence, now) or _made(state, name, occurrence)):
                 steps.append(_step(state, cache, occurrence, now))
+            elif instants and occurrence.closes_at > now:
+                instants.append(occurrence.closes_at)  # what waits may not begin in time
     return Agenda(tuple(steps), min(instants, default=None))
 
 
@@ -105,7 +115,10 @@ def passed(state: State, name: CacheName, now: datetime) -> tuple[Step, ...]:
 
 
 def starts(state: State, name: CacheName, now: datetime) -> Iterator[Start]:
-    """The starts to come within three days, soonest first, one that is due now included."""
+    """The starts to come within three days, soonest first, one that is due now included.
+
+    Without those that daylight saving leaves no time (A8).
+    """
     cache = state.caches.get(name)
     if cache is None or cache.scheduled is None:
         return
@@ -113,7 +126,8 @@ def starts(state: State, name: CacheName, now: datetime) -> Iterator[Start]:
     found = [
         Start(occurrence, instant(name, occurrence, retries=policy.retries))
         for occurrence in occurrences(policy, since=now - _LONGEST, until=now + LOOK_AHEAD)
-        if occurrence.closes_at > now and not served(state, cache, occurrence, now)
+        if max(now, occurrence.opens_at) < occurrence.closes_at
+        and not served(state, cache, occurrence, now)
     ]
     yield from sorted(found, key=lambda start: start.at)
 
@@ -125,15 +139,15 @@ def open_occurrence(state: State, cache: Cache, now: datetime) -> Occurrence | N
     for occurrence in occurrences(cache.scheduled, since=now - _LONGEST, until=now + _LONGEST):
         if occurrence.opens_at <= now < occurrence.closes_at:
             taken = any(_serves(slot, occurrence, now) for slot in state.slots.get(cache.name, ()))
-            return None if taken else occurrence
+            return None if taken or _made(state, cache.name, occurrence) else occurrence
     return None
 
 
 def served(state: State, cache: Cache, occurrence: Occurrence, now: datetime) -> bool:
     """Whether nothing is to be done for an occurrence: it is served, or it has been settled.
 
-    What was given up, skipped or missed is due again when the configuration changed since and
-    the occurrence is still open (A6).
+    What was given up, skipped or missed is due again if it is not over, and the configuration
+    has changed since (A6), or it was written off outside its time (`Slot.untimely`).
     """
     is_open = now < occurrence.closes_at
     for slot in reversed(state.slots.get(cache.name, ())):
@@ -141,8 +155,8 @@ def served(state: State, cache: Cache, occurrence: Occurrence, now: datetime) ->
             return True
         is_of_it = slot.occurrence is not None and slot.occurrence.key == occurrence.key
         if is_of_it and slot.outcome != "open":
-            again = is_open and cache.configured > slot.settled
-            if not again:
+            again = cache.configured > slot.settled or slot.untimely
+            if not (is_open and again):
                 return True
     return False
 
@@ -158,9 +172,25 @@ def _serves(slot: Slot, occurrence: Occurrence, now: datetime) -> bool:
     if slot.occurrence is not None and slot.occurrence.key == occurrence.key:
         return True
     if slot.begun_at is None:
-        still = slot.occurrence is None or slot.occurrence.closes_at > now
-        return slot.outcome == "open" and still and occurrence.closes_at > now
+        may_begin = slot.occurrence is None or _is_open(slot.occurrence, now)
+        return slot.outcome == "open" and may_begin and _is_open(occurrence, now)
     return occurrence.opens_at <= slot.begun_at < occurrence.closes_at
+
+
+def _is_open(occurrence: Occurrence, now: datetime) -> bool:
+    return occurrence.opens_at <= now < occurrence.closes_at
+
+
+def _made(state: State, name: CacheName, occurrence: Occurrence) -> bool:
+    """Whether the catalog holds an occurrence's backup, though its slot may be forgotten.
+
+    A clock that was ahead for days makes the slots of today old, and is set back after that.
+    """
+    return any(
+        backup.occurrence is not None and backup.occurrence.key == occurrence.key
+        for backup in state.catalog.get(name, Map()).values()
+        if backup.kind == "auto" and backup.phase == "complete"
+    )
 
 
 def _waiting(state: State, name: CacheName) -> Iterator[tuple[Backup, datetime]]:
@@ -174,19 +204,28 @@ def _waiting(state: State, name: CacheName) -> Iterator[tuple[Backup, datetime]]
 
 def _candidates(state: State, cache: Cache, policy: Policy, now: datetime) -> Iterator[Occurrence]:
     """Occurrences that have opened and may lack an outcome, and those that open soon."""
-    since = max(min(cache.scheduled_since, now), now - LOOK_BACK)
+    since = max(_scheduled_since(state, cache, now), now - LOOK_BACK)
     settled = [
         slot.occurrence.opens_at
         for slot in state.slots.get(cache.name, ())
         if slot.occurrence is not None
         and slot.outcome != "open"
+        and slot.noted > cache.configured  # before that other windows may have been looked at
         # What a clock that was ahead has settled says nothing of what came before.
-        and slot.occurrence.closes_at <= now
+        and max(slot.occurrence.closes_at, slot.noted_at) <= now
     ]
     first = max([since, *settled]) - _LONGEST
     for occurrence in occurrences(policy, since=first, until=now + LOOK_AHEAD):
         if occurrence.closes_at > since:
             yield occurrence
+
+
+def _scheduled_since(state: State, cache: Cache, now: datetime) -> datetime:
+    """From when on occurrences count, also if the policy was set by a clock that was ahead."""
+    if cache.scheduled_since <= now:
+        return cache.scheduled_since
+    slots = state.slots.get(cache.name, ())
+    return min([now, *(slot.noted_at for slot in slots if slot.noted > cache.configured)])
 
 
 def _step(state: State, cache: Cache, occurrence: Occurrence, now: datetime) -> Step:
@@ -195,14 +234,16 @@ def _step(state: State, cache: Cache, occurrence: Occurrence, now: datetime) -> 
     if occurrence.opens_at == occurrence.closes_at:
         reason = "daylight saving left it no time: the next window opened at the same instant"
         return Skip(cache.name, occurrence, reason)
-    for slot in state.slots.get(cache.name, ()):
-        if slot.outcome == "open" and slot.noted_at < occurrence.closes_at:
-            reason = f"backup {slot.backup_id} of this cache had not ended when the window closed"
+    for backup in state.catalog.get(cache.name, Map()).values():
+        begun_at = backup.attempt_started_at
+        if backup.phase == "running" and begun_at and begun_at < occurrence.closes_at:
+            reason = f"backup {backup.name} of this cache had not ended when the window closed"
             return Skip(cache.name, occurrence, reason)
-    down = state.started_at is not None and occurrence.closes_at <= state.started_at
-    reason = (
-        "the daemon was not running"
-        if down
-        else "the daemon was held up: its host slept, the clock was set, or its log was unwritable"
-    )
+    if state.started_at is not None and occurrence.closes_at <= state.started_at:
+        return Miss(cache.name, occurrence, "the daemon was not running")
+    for backup, until in _waiting(state, cache.name):
+        if backup.requested_at < occurrence.closes_at and occurrence.opens_at < until:
+            reason = f"backup {backup.name} of this cache was to serve it and could not begin"
+            return Skip(cache.name, occurrence, reason)
+    reason = "the daemon was held up: its host slept, the clock was set, or its log was unwritable"
     return Miss(cache.name, occurrence, reason)

@@ -27,10 +27,16 @@ Outcome = Literal["open", "complete", "given-up", "skipped", "missed"]
 KEPT = timedelta(days=9)
 """Longer than anything that passed is looked for (A9): seven days, and a window's length."""
 _MOST = 1_500
+_LEAST = 64
+"""So many are kept however old they look: a clock may be days ahead, and be put right again."""
 
 
 class Slot(Struct, frozen=True):
-    """One auto backup, or one missed occurrence; `settled` is the position of its outcome."""
+    """One auto backup, or one missed occurrence.
+
+    `noted` is the position of its first record, `settled` that of its outcome; `until` is when
+    its time to start ended, and `settled_at` when the outcome was recorded.
+    """
 
     noted_at: datetime
     backup_id: BackupId | None = None
@@ -39,6 +45,21 @@ class Slot(Struct, frozen=True):
     begun_at: datetime | None = None
     reason: str = ""
     settled: Position = START
+    settled_at: datetime | None = None
+    noted: Position = START
+    until: datetime | None = None
+
+    @property
+    def untimely(self) -> bool:
+        """Whether it was written off before or after the time that it had to start in.
+
+        If its occurrence is open all the same, then the clock was wrong at that time, or the
+        backup was made by command and had an hour only (A5b): it has another chance.
+        """
+        if self.outcome in ("open", "complete") or not (self.occurrence and self.settled_at):
+            return False
+        until = self.until or self.occurrence.closes_at
+        return not self.occurrence.opens_at <= self.settled_at < until
 
 
 Slots = Map[CacheName, tuple[Slot, ...]]
@@ -61,7 +82,7 @@ def evolve(slots: Slots, envelope: Envelope, event: SlotEvent) -> Slots:
         case BackupRequested():
             if event.kind != "auto":
                 return slots
-            slot = Slot(envelope.at, event.backup_id, event.occurrence)
+            slot = _requested(envelope, event)
             return slots.set(event.cache, (*_recent(mine, envelope.at), slot))
         case WindowMissed():
             missed = _missed(envelope, event)
@@ -73,6 +94,16 @@ def evolve(slots: Slots, envelope: Envelope, event: SlotEvent) -> Slots:
     return slots.set(event.cache, (*mine[:at], changed, *mine[at + 1 :]))
 
 
+def _requested(envelope: Envelope, event: BackupRequested) -> Slot:
+    return Slot(
+        noted_at=envelope.at,
+        backup_id=event.backup_id,
+        occurrence=event.occurrence,
+        noted=envelope.position,
+        until=event.start_before,
+    )
+
+
 def _missed(envelope: Envelope, event: WindowMissed) -> Slot:
     return Slot(
         noted_at=envelope.at,
@@ -80,6 +111,9 @@ def _missed(envelope: Envelope, event: WindowMissed) -> Slot:
         outcome="missed",
         reason=event.reason,
         settled=envelope.position,
+        settled_at=envelope.at,
+        noted=envelope.position,
+        until=event.occurrence.closes_at,
     )
 
 
@@ -91,11 +125,21 @@ def _changed(slot: Slot, envelope: Envelope, event: _OfBackup) -> Slot:
         case AttemptStarted():
             return slot if slot.begun_at else replace(slot, begun_at=envelope.at)
         case BackupCompleted():
-            return replace(slot, outcome="complete", settled=envelope.position)
+            return _settled(slot, envelope, "complete", "")
         case BackupAbandoned():
-            return replace(slot, outcome="given-up", reason=event.reason, settled=envelope.position)
+            return _settled(slot, envelope, "given-up", event.reason)
         case BackupSkipped():
-            return replace(slot, outcome="skipped", reason=event.reason, settled=envelope.position)
+            return _settled(slot, envelope, "skipped", event.reason)
+
+
+def _settled(slot: Slot, envelope: Envelope, outcome: Outcome, reason: str) -> Slot:
+    return replace(
+        slot,
+        outcome=outcome,
+        reason=reason,
+        settled=envelope.position,
+        settled_at=envelope.at,
+    )
 
 
 def _recent(slots: tuple[Slot, ...], now: datetime) -> tuple[Slot, ...]:
@@ -103,5 +147,11 @@ def _recent(slots: tuple[Slot, ...], now: datetime) -> tuple[Slot, ...]:
     first = slots[0] if slots else None
     if first is None or (first.noted_at > now - KEPT and len(slots) < _MOST):
         return slots
-    kept = [slot for slot in slots if slot.outcome == "open" or slot.noted_at > now - KEPT]
-    return tuple(kept[-_MOST + 1 :])
+    least, most = len(slots) - _LEAST, len(slots) - _MOST + 1
+    return tuple(
+        slot
+        for number, slot in enumerate(slots)
+        if slot.outcome == "open"
+        or number >= least
+        or (slot.noted_at > now - KEPT and number >= most)
+    )

@@ -5,7 +5,7 @@ what is true here is true because a record says so.
 """
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from immutables import Map
 from msgspec import Struct
@@ -42,6 +42,8 @@ from projections.catalog import Catalog
 from projections.restores import Restores
 from projections.slots import Slots
 
+LEAP = timedelta(days=30)
+
 
 class Answered(Struct, frozen=True):
     """An idempotency key that has been used: for which body, and the records it led to (L4)."""
@@ -58,11 +60,14 @@ class State(Struct, frozen=True):
     `open_backups` are those that need work (a start, a sweep, a deletion); `active` maps a
     target to the restore into it; `held` counts what is reading a backup (R8, A11).
     `born_at` is the first record's instant: a clock that shows an earlier one is wrong.
+    `leapt_at` is that of the last record that came `LEAP` after the one before it: either
+    nobody was there for so long, or the clock was set, and retention had better wait.
     """
 
     position: Position = START
     born_at: datetime | None = None
     last_at: datetime | None = None
+    leapt_at: datetime | None = None
     heads: Map[Stream, Position] = Map()
     installation: InstallationId | None = None
     started_at: datetime | None = None
@@ -84,6 +89,7 @@ def evolve(state: State, envelope: Envelope, event: Event) -> State:
         position=envelope.position,
         born_at=state.born_at or envelope.at,
         last_at=envelope.at,
+        leapt_at=_leapt(state, envelope.at),
         heads=state.heads.set(envelope.stream, envelope.position),
         keys=_keys(state, envelope.key, envelope.position),
     )
@@ -121,6 +127,11 @@ def fold(records: Iterable[tuple[Envelope, Event]], state: State | None = None) 
     for envelope, event in records:
         state = evolve(state, envelope, event)
     return state
+
+
+def _leapt(state: State, at: datetime) -> datetime | None:
+    leap = state.last_at is not None and at - state.last_at > LEAP
+    return at if leap else state.leapt_at
 
 
 def _keys(

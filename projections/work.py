@@ -109,35 +109,56 @@ def waits_for(
     if cache.suspended and backup.kind != "safety":
         return f"its cache is suspended: {cache.suspended}"
     if backup.start_before is not None and backup.start_before <= now:
-        return f"its window closed at {backup.start_before:%Y-%m-%d %H:%M:%SZ}"
+        return f"{time_to_start(backup)} at {backup.start_before:%Y-%m-%d %H:%M:%SZ}"
+    if backup.occurrence is not None and backup.occurrence.opens_at > now:
+        return f"its window opens at {backup.occurrence.opens_at:%Y-%m-%d %H:%M:%SZ}"
     if backup.not_before is not None and backup.not_before > now:
         return f"a retry is due at {backup.not_before:%Y-%m-%d %H:%M:%SZ}"
     restore_id = state.active.get(backup.cache)
     if restore_id is not None and restore_id != backup.restore_id:
         return f"restore {restore_id} into this cache has to end first"
-    return _one_at_a_time(state, backup, leaving)
+    return _one_at_a_time(state, backup, now, leaving)
 
 
-def _one_at_a_time(state: State, backup: Backup, leaving: frozenset[BackupId]) -> str | None:
-    """A7: one in progress; a new auto backup also waits for one that is to be tried again."""
+def time_to_start(backup: Backup) -> str:
+    """What it means that an auto backup's time to start is over: its window's end, or its hour."""
+    occurrence = backup.occurrence
+    if occurrence is not None and occurrence.closes_at == backup.start_before:
+        return "its window closed"
+    return "the hour of a backup made by command was over"
+
+
+def _one_at_a_time(
+    state: State, backup: Backup, now: datetime, leaving: frozenset[BackupId]
+) -> str | None:
+    """A7: one in progress; a new auto backup also waits for one that is to be tried again.
+
+    Not for one whose own window has not opened, as after the clock was set back.
+    """
     for other in state.catalog.get(backup.cache, {}).values():
         if other.backup_id == backup.backup_id or other.backup_id in leaving:
             continue
         if other.phase == "running":
             return f"backup {other.name} of this cache has to end first"
         is_first = backup.kind == "auto" and not backup.attempts
-        if is_first and other.kind == "auto" and other.phase == "waiting" and other.attempts:
+        if is_first and _to_be_tried_again(other, now):
             return f"backup {other.name} of this cache is to be tried again first"
     return None
 
 
+def _to_be_tried_again(backup: Backup, now: datetime) -> bool:
+    is_open = backup.occurrence is None or backup.occurrence.opens_at <= now
+    return backup.kind == "auto" and backup.phase == "waiting" and backup.attempts > 0 and is_open
+
+
 def next_instant(state: State, now: datetime) -> datetime | None:
     """The next instant at which waiting work becomes ready by itself; what is past is not."""
-    waiting = [
-        backup.not_before
+    instants = (
+        at
         for backup_id, cache in state.open_backups.items()
         if (backup := catalog.get(state.catalog, cache, backup_id)) is not None
-        and backup.not_before is not None
-        and backup.not_before > now
-    ]
-    return min(waiting, default=None)
+        and backup.phase == "waiting"
+        for at in (backup.not_before, backup.occurrence.opens_at if backup.occurrence else None)
+        if at is not None and at > now
+    )
+    return min(instants, default=None)

@@ -4,6 +4,7 @@ Knows admission (how much runs at once) and rest (how long to leave alone what j
 Which work there is comes from the state, how it is done from the actors.
 """
 
+from functools import partial
 from typing import Protocol, TypeVar, assert_never
 from urllib.parse import urlsplit
 
@@ -12,6 +13,7 @@ import structlog
 from anyio.abc import TaskGroup
 from msgspec import Struct
 
+from daemon.actors.bulkhead import contained
 from daemon.board import Board
 from daemon.errors import Failed, ValkeepError
 from daemon.ledger import Ledger
@@ -200,13 +202,12 @@ class Worker:
 
     async def _guarded(self, actor: Actor[W], work: W, progress: Progress) -> None:
         try:
-            await actor.perform(work, progress)
+            bug = await contained(partial(actor.perform, work, progress), work=_id(work))
         except ValkeepError as error:
             log.warning("work put off", work=_id(work), error=error.message, hint=error.hint)
-        except Exception as error:
-            # One job's bug must not end all the others: it is recorded, with the traceback.
-            log.exception("work crashed", work=_id(work))
-            await actor.crashed(work, _bug(error))
+            return
+        if bug is not None:
+            await actor.crashed(work, _bug(bug))
 
     def _rest(self, work: Work) -> None:
         """Work that is still wanted after it ended is left alone for a growing while."""

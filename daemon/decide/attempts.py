@@ -27,7 +27,7 @@ from events.types import (
 )
 from projections.catalog import Backup
 from projections.state import State
-from projections.work import waits_for
+from projections.work import time_to_start, waits_for
 
 LAST_CALL = timedelta(seconds=30)
 """A retry that its delay would carry past the window's end starts so long before it instead."""
@@ -136,13 +136,13 @@ def _why_no_more(state: State, backup: Backup, cut: Cut, context: Context) -> st
 
 def _why_no_retry(state: State, backup: Backup, now: datetime) -> str | None:
     cache = state.caches.get(backup.cache)
-    policy = cache.scheduled if cache else None
-    if policy is None:
+    policy = cache.policy if cache else None  # a suspended cache may come back in time
+    if policy is None or not policy.auto:
         return "auto backups of this cache are off"
     if backup.attempts > policy.retries:
         return f"no attempt is left: there were {backup.attempts}, one and {policy.retries} retries"
     if backup.start_before is None or next_attempt(backup, now) >= backup.start_before:
-        return "a retry could not start before the window closes"
+        return f"a retry would come too late: {time_to_start(backup)}"
     return None
 
 
@@ -151,6 +151,7 @@ def next_attempt(backup: Backup, now: datetime) -> datetime:
 
     Up to a quarter more, by its id, so that a fleet that fails together does not come back
     together; but not so late that the window would close first, while there is time at all.
+    In its last seconds a quarter of what is left passes in between: never none.
     """
     mark = sha256(f"{backup.backup_id} {backup.attempts}".encode()).digest()
     spread = 1 + int.from_bytes(mark[:4], "big") / 2**34
@@ -158,4 +159,5 @@ def next_attempt(backup: Backup, now: datetime) -> datetime:
     at = now + timedelta(seconds=int(seconds))
     if backup.start_before is None:
         return at
-    return min(at, max(now, backup.start_before - LAST_CALL))
+    left = backup.start_before - now
+    return min(at, max(now, backup.start_before - min(LAST_CALL, left * 3 / 4)))

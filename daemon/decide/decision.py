@@ -24,6 +24,11 @@ class Context(Struct, frozen=True):
     now: datetime
     new_id: str
 
+    def of(self, name: str) -> "Context":
+        """The same instant, and an id that no other name gets from this one."""
+        mark = sha256(f"{self.new_id} {name}".encode()).hexdigest()[:8]
+        return Context(self.now, self.new_id[:-8] + mark)
+
     def id_of(self, number: int) -> str:
         """The fresh id, and for numbers above 0 others that follow from it."""
         if number == 0:

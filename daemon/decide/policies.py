@@ -4,6 +4,8 @@ Before a policy changes, what passed under the old one is settled: no occurrence
 between.
 """
 
+from collections.abc import Sequence
+
 from msgspec.structs import replace
 
 from daemon.commands import DeclaredCache, PolicyChange, SetPolicy
@@ -14,7 +16,7 @@ from events.facts import BackupId, CacheName, Policy
 from events.types import BackupAbandoned, BackupSkipped, Event, PolicySet
 from projections import catalog
 from projections.caches import Cache
-from projections.policy import Unfit, parse_window, unfit, windows_unfit
+from projections.policy import Unfit, parsed_windows, unfit, window_text, windows_unfit
 from projections.state import State
 
 
@@ -28,19 +30,24 @@ def decide(state: State, command: SetPolicy, context: Context) -> Decision:
 
 
 def changed(cache: Cache | None, change: PolicyChange) -> Policy:
-    """A cache's policy with a change applied; raises `BadRequest` or `Rejected` with the rule."""
+    """A cache's policy with a change applied; raises `BadRequest` or `Rejected` with the rule.
+
+    What stays as it was is judged only where it comes to count: an old zone that the database
+    has lost does not keep anybody from turning auto backups off.
+    """
     old = (cache.policy if cache else None) or Policy()
-    fields = {name: getattr(change, name) for name in change.__struct_fields__}
-    fields = {name: value for name, value in fields.items() if value is not None}
-    if change.windows is not None:
-        _demand_fit(tuple(windows_unfit(change.windows)))
-        found = [parse_window(text) for text in change.windows]
-        windows = (window for window in found if window is not None)
-        fields["windows"] = tuple(sorted(windows, key=lambda window: window.start))
-    new = replace(old, **fields)
-    _demand_fit(tuple(unfit(new)))
-    if not new.auto and fields.keys() - {"auto"}:
-        raise _auto_is_off(cache.name if cache else None, sorted(fields.keys() - {"auto"}))
+    said = {name: getattr(change, name) for name in change.__struct_fields__}
+    said = {name: value for name, value in said.items() if value is not None}
+    windows = old.windows if change.windows is None else parsed_windows(change.windows)
+    new = replace(old, **{**said, "windows": windows})
+    texts = [window_text(window) for window in windows]
+    wrong = [
+        *unfit(replace(new, windows=())),
+        *windows_unfit(texts if change.windows is None else change.windows),
+    ]
+    _demand_fit([one for one in wrong if new.auto or one.setting in said])
+    if not new.auto and said.keys() - {"auto"}:
+        raise _auto_is_off(cache, change, sorted(said.keys() - {"auto"}))
     return new
 
 
@@ -86,20 +93,24 @@ def _turned_off(state: State, name: CacheName, done: set[BackupId]) -> tuple[Eve
     return tuple(events)
 
 
-def _demand_fit(wrong: tuple[Unfit, ...]) -> None:
+def _demand_fit(wrong: Sequence[Unfit]) -> None:
     if not wrong:
         return
-    told = "; ".join(f"{one.wrong}" for one in wrong)
+    told = "; ".join(one.wrong for one in wrong)
+    meant = "".join(f"Did you mean {one.meant}? " for one in wrong if one.meant)
     allowed = "; ".join(dict.fromkeys(f"{one.setting}: {one.allowed}" for one in wrong))
-    raise BadRequest("policy", f"This policy cannot be: {told}.", f"Allowed: {allowed}.")
+    raise BadRequest("policy", f"This policy cannot be: {told}.", f"{meant}Allowed: {allowed}.")
 
 
-def _auto_is_off(name: CacheName | None, settings: list[str]) -> Rejected:
+def _auto_is_off(cache: Cache | None, change: PolicyChange, settings: list[str]) -> Rejected:
     told = ", ".join(setting.replace("_", " ") for setting in settings)
-    of = f" of {name!r}" if name else ""
-    command = f"valkeep policy set {name} --auto …" if name else "--auto"
+    of = f" of {cache.name!r}" if cache else ""
+    command = f"valkeep policy set {cache.name} --auto …" if cache else "--auto"
+    off, hint = "are off", f"Turn them on in the same command: `{command}`."
+    if change.auto is False:
+        off, hint = "would be off", f"Leave out {told}: what was set before is kept."
     return Rejected(
         "auto-off",
-        f"Auto backups{of} are off, so {told} cannot be set: it would have no effect.",
-        f"Turn them on in the same command: `{command}`.",
+        f"Auto backups{of} {off}, so {told} cannot be set: it would have no effect.",
+        hint,
     )

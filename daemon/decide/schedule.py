@@ -25,7 +25,7 @@ from projections import catalog
 from projections.catalog import Backup, requested_now
 from projections.schedule import Close, Miss, Open, Skip, Step, agenda, open_occurrence, passed
 from projections.state import State
-from projections.work import waits_for
+from projections.work import time_to_start, waits_for
 
 WITHIN = timedelta(hours=1)
 """An auto backup made by command starts, retries included, within this time (A5b)."""
@@ -44,8 +44,11 @@ def decide(
 
 
 def settled(state: State, name: CacheName, context: Context) -> tuple[Event, ...]:
-    """What has passed for a cache by now, before its policy or its service changes."""
-    return _events(state, passed(state, name, context.now), context)
+    """What has passed for a cache by now, before its policy or its service changes.
+
+    One commit may settle several caches: each has ids of its own.
+    """
+    return _events(state, passed(state, name, context.now), context.of(name))
 
 
 def _events(state: State, steps: tuple[Step, ...], context: Context) -> tuple[Event, ...]:
@@ -107,15 +110,27 @@ def _deferred(
 
 
 def _closed(state: State, backup: Backup, context: Context) -> BackupSkipped | BackupAbandoned:
-    """The end of a backup that waited until its window closed (A6, A7)."""
+    """The end of a backup that waited until its time to start was over (A6, A7)."""
+    over, first = time_to_start(backup), " first"
+    if backup.start_before is not None and backup.start_before > context.now:
+        over, first = f"the clock was set back from {backup.requested_at:%Y-%m-%d}", ""
     if backup.attempts:
         last = f"; the last failure: {backup.failure.message}" if backup.failure else ""
-        reason = f"its window closed before the next attempt{last}"
+        reason = f"{over} before the next attempt{last}"
         return BackupAbandoned(cache=backup.cache, backup_id=backup.backup_id, reason=reason)
-    in_the_way = waits_for(state, replace(backup, start_before=None), context.now)
-    reason = in_the_way or backup.deferred or _crowded(state)
-    reason = f"its window closed first: {reason}"
+    reason = f"{over}{first}: {_in_the_way(state, backup, context)}"
     return BackupSkipped(cache=backup.cache, backup_id=backup.backup_id, reason=reason)
+
+
+def _in_the_way(state: State, backup: Backup, context: Context) -> str:
+    """Why a backup was not begun: what is in its way, or was; or no place, or nobody there."""
+    reason = waits_for(state, replace(backup, start_before=None), context.now)
+    if reason is not None:
+        return reason
+    started_at, until = state.started_at, backup.start_before
+    if started_at is not None and until is not None and until <= started_at:
+        return "the daemon was not running"
+    return backup.deferred or _crowded(state)
 
 
 def _crowded(state: State) -> str:

@@ -23,7 +23,7 @@ from daemon.ledger import KeyedBy, Ledger, Outcome
 from daemon.storage.one_error import one_error
 from events import codec
 from events.envelope import Commit, Entry, Who
-from events.facts import CommitId, Position
+from events.facts import CacheName, CommitId, Position
 from events.log import EventLog, LogFailed
 from events.memory import InMemoryLog
 from events.types import BackupRequested, CacheRegistered, stream_of
@@ -31,7 +31,7 @@ from projections.state import State, fold
 from tests.simulation.virtual import START, CountedIds, VirtualClock, virtually
 from tests.support.given import ANNA, DAEMON
 from tests.support.logs import SlowLog, full_disk
-from tests.support.samples import HERE, ORDERS, SETTINGS, add_cache, registered
+from tests.support.samples import HERE, ORDERS, SETTINGS, USERS, add_cache, registered
 
 T = TypeVar("T")
 BACKUP = RequestBackup("orders", "one")
@@ -504,5 +504,40 @@ def test_loaded_ledger_has_the_whole_log() -> None:
         await again.load()
         assert last == again.state
         assert 20 == len(again.state.caches)
+
+    virtually(main)
+
+
+def test_the_ledger_knows_which_caches_have_changed() -> None:
+    """Whoever has seen a position is told of the caches that later records are about."""
+    carts = CacheName("carts")
+
+    async def main() -> None:
+        async with running(InMemoryLog()) as ledger:
+            for name in ("orders", "users", "carts"):
+                await ledger.execute(add_cache(name), ANNA)
+            await ledger.execute(StartDaemon(HERE, "1"), DAEMON)
+            assert frozenset([ORDERS, USERS, carts]) == ledger.touched(Position(0))
+            assert frozenset([carts]) == ledger.touched(Position(2))
+            assert frozenset() == ledger.touched(Position(3))
+
+    virtually(main)
+
+
+def test_the_ledger_does_not_pretend_to_remember(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was loaded, or has been pushed out of memory, may be about any cache."""
+    monkeypatch.setattr("daemon.ledger.TOUCHES", 2)
+    carts = CacheName("carts")
+
+    async def main() -> None:
+        log = InMemoryLog()
+        async with running(log) as ledger:
+            for name in ("orders", "users", "carts"):
+                await ledger.execute(add_cache(name), ANNA)
+            assert ledger.touched(Position(0)) is None
+            assert frozenset([USERS, carts]) == ledger.touched(Position(1))
+        async with running(log, run=1) as ledger:
+            assert ledger.touched(Position(2)) is None
+            assert frozenset() == ledger.touched(Position(3))
 
     virtually(main)

@@ -1,15 +1,26 @@
 """Deciding on the daemon's coming and going: rules A6, M3, R7, and a log that does not grow."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from daemon.commands import ReportSwept, StartAttempt, StartDaemon, StopDaemon
 from daemon.errors import Rejected
-from events.facts import InstallationId
+from events.facts import (
+    BackupName,
+    CacheName,
+    InstallationId,
+    Occurrence,
+    Policy,
+    Window,
+    cache_stream,
+)
 from events.types import (
     BackupAbandoned,
     BackupFailed,
+    BackupRequested,
     DaemonStarted,
     DaemonStopped,
+    Event,
+    PolicySet,
     RestoreFailed,
     RestoreInterrupted,
     RetryScheduled,
@@ -21,12 +32,14 @@ from tests.support.samples import (
     B1,
     B2,
     HERE,
+    MAIN,
     ORDERS,
     OUTSIDE,
     R1,
     STARTED,
     USERS,
     abandoned,
+    attempted,
     complete,
     registered,
     requested,
@@ -37,6 +50,9 @@ from tests.support.samples import (
 
 START = StartDaemon(HERE, "0.1.0")
 SECOND = timedelta(seconds=1)
+MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
 UP = given(At(NOON, STARTED), registered(), registered(USERS))
 
 
@@ -103,6 +119,78 @@ def test_second_attempt_that_is_cut_off_is_the_last() -> None:
     assert isinstance(failed, BackupFailed)
     assert failed.attempt == 2
     assert isinstance(end, BackupAbandoned)
+
+
+def auto_running(*, until: datetime, cache: CacheName = ORDERS) -> tuple[Event, ...]:
+    """An auto backup with one retry, whose attempt is under way."""
+    backup_id = {ORDERS: B1, USERS: B2}[cache]
+    window = Occurrence(NOON.date(), "12:00", NOON, until)
+    asked = BackupRequested(
+        cache=cache,
+        backup_id=backup_id,
+        kind="auto",
+        name=BackupName("auto"),
+        vault=MAIN,
+        occurrence=window,
+        start_before=until,
+    )
+    rule = PolicySet(cache=cache, policy=Policy(auto=True, retries=1))
+    return (rule, asked, attempted(backup_id, cache=cache))
+
+
+def test_auto_backup_that_was_cut_off_is_tried_again() -> None:
+    """Recording the cut is the first thing decided; the retry comes after its delay (A6)."""
+    state = given(*auto_running(until=NOON + HOUR), state=UP)
+
+    (_, cut, retry) = when(state, START, now=NOON + HOUR / 2).events
+
+    assert isinstance(cut, BackupFailed)
+    assert isinstance(retry, RetryScheduled)
+    assert NOON + HOUR / 2 < retry.retry_at < NOON + HOUR
+
+
+def test_auto_backup_that_was_cut_off_too_late_is_abandoned() -> None:
+    """A daemon that comes back when the window is over abandons what was cut off (A6, A9)."""
+    state = given(*auto_running(until=NOON + HOUR), state=UP)
+
+    (_, _, end) = when(state, START, now=NOON + HOUR).events
+
+    assert isinstance(end, BackupAbandoned)
+    assert "window closed" in end.reason
+
+
+def test_restart_loop_uses_up_the_attempts() -> None:
+    """A daemon that dies in each attempt gives the backup up after the last (A6)."""
+    state = given(*auto_running(until=NOON + HOUR), state=UP)
+    state = when(state, START, now=NOON + 2 * MINUTE).state
+    state = when(state, ReportSwept(B1), now=NOON + 3 * MINUTE).state
+    state = when(state, StartAttempt(B1), now=NOON + 4 * MINUTE).state
+
+    (_, _, end) = when(state, START, now=NOON + 6 * MINUTE).events
+
+    assert isinstance(end, BackupAbandoned)
+    assert "no attempt is left" in end.reason
+
+
+def test_one_start_settles_all_that_was_cut_off() -> None:
+    """What was cut off in several caches is settled in the commit of the start (A6)."""
+    late = auto_running(until=NOON + HOUR, cache=USERS)
+    state = given(*auto_running(until=NOON + DAY), *late, state=UP)
+
+    then = when(state, START, now=NOON + 2 * HOUR)
+
+    assert [DaemonStarted, BackupFailed, RetryScheduled, BackupFailed, BackupAbandoned] == [
+        type(event) for event in then.events
+    ]
+    assert {cache_stream(ORDERS), cache_stream(USERS)} < set(then.decision.streams)
+
+
+def test_start_decides_nothing_on_windows() -> None:
+    """A start settles what was cut off; misses and openings are the scheduler's (A9)."""
+    rule = Policy(auto=True, windows=(Window("12:00", 60),))
+    state = given(PolicySet(cache=ORDERS, policy=rule), state=UP)
+
+    assert [STARTED] == list(when(state, START, now=NOON + 3 * DAY).events)
 
 
 def test_start_leaves_everything_else_alone() -> None:

@@ -5,19 +5,22 @@ The figures in the state are compared with an independent reckoning from the eve
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
+from hypothesis import example, settings
 from hypothesis import given as for_all
-from hypothesis import settings
 from hypothesis import strategies as st
 from msgspec import Struct
 from msgspec.structs import replace
 
 from daemon.commands import (
+    AdvanceSchedule,
     Command,
     DeclaredCache,
     DeleteBackup,
+    ExpireBackups,
+    PolicyChange,
     ReconcileCaches,
     RemoveCache,
     ReportAttemptFailed,
@@ -29,9 +32,11 @@ from daemon.commands import (
     ReportStored,
     ReportSwept,
     ReportUndone,
+    RequestAutoBackup,
     RequestBackup,
     RequestRestore,
     RequestSafetyBackup,
+    SetPolicy,
     StartAttempt,
     StartDaemon,
     StartRestore,
@@ -39,27 +44,34 @@ from daemon.commands import (
 )
 from daemon.decide import Context, decide
 from daemon.errors import ValkeepError
-from events.facts import INSTALLATION, BackupId, CacheName, InstallationId, RestoreId
+from events.facts import INSTALLATION, BackupId, CacheName, InstallationId, Policy, RestoreId
 from events.types import (
     AttemptStarted,
     BackupAbandoned,
     BackupCompleted,
+    BackupDeferred,
     BackupDeleted,
     BackupFailed,
     BackupRequested,
+    BackupSkipped,
+    CacheRegistered,
     DeletionRequested,
     Event,
     LeftoversSwept,
+    PolicySet,
     RestoreCompleted,
     RestoreFailed,
     RestoreRequested,
     RetryScheduled,
+    WindowMissed,
     stream_of,
 )
 from projections import catalog
+from projections.schedule import agenda
 from projections.state import State, fold
 from projections.work import BackupWork, outstanding, ready
 from tests.support.given import NOON, At, an_id, envelopes
+from tests.support.reference import reference_occurrences
 from tests.support.samples import (
     HERE,
     ORDERS,
@@ -112,6 +124,20 @@ def _file(which: int) -> ReconcileCaches:
     return ReconcileCaches(tuple(declared), "file")
 
 
+SETS_OF_WINDOWS = (("02:00+2h",), ("02:15+15m", "02:30+90m", "14:00+2h"), ("00:00+24h",), ())
+
+
+def _policy(which: int) -> SetPolicy:
+    change = PolicyChange(
+        auto=True,
+        retries=which % 3,
+        timezone=("UTC", "Europe/Paris")[which // 2 % 2],
+        windows=SETS_OF_WINDOWS[which // 3 % 4],
+        retention_days=1 + which % 2,
+    )
+    return SetPolicy(NAMES[which % 2], change)
+
+
 def _backup(which: int) -> RequestBackup:
     return RequestBackup(NAMES[which % 2], ("one", "two", "1")[which // 2 % 3])
 
@@ -140,6 +166,11 @@ MAKERS: dict[str, Callable[[State, int], Command]] = {
     "restored": lambda s, n: ReportRestored(_active(s, n), RESULT),
     "broken": lambda s, n: ReportRestoreFailed(_active(s, n), OUTSIDE),
     "undone": lambda s, n: ReportUndone(_active(s, n), loaded=n % 2 == 0),
+    "policy": lambda _, n: _policy(n),
+    "off": lambda _, n: SetPolicy(NAMES[n % 2], PolicyChange(auto=False)),
+    "look": lambda _, n: AdvanceSchedule(NAMES[n % 2]),
+    "auto": lambda _, n: RequestAutoBackup(NAMES[n % 2]),
+    "expire": lambda _, n: ExpireBackups(NAMES[n % 2]),
 }
 USUAL = [
     "backup",
@@ -211,15 +242,21 @@ def _needs_work(story: list[Event]) -> bool:
         return False
     if _has(story, BackupCompleted):
         return _has(story, DeletionRequested)
-    if not _has(story, BackupAbandoned):
+    if not (_has(story, BackupAbandoned) or _has(story, BackupSkipped)):
         return True
     vault = [event for event in story if isinstance(event, AttemptStarted | LeftoversSwept)]
     return bool(vault) and isinstance(vault[-1], AttemptStarted)
 
 
 def play(steps: list[Step]) -> tuple[State, list[Event]]:
+    """The state after commands, and the events that led to it."""
+    state, told = played(steps, NOON)
+    return state, [item.event for item in told]
+
+
+def played(steps: list[Step], now: datetime) -> tuple[State, list[At]]:
     """Decide commands one after the other; what is refused is a `ValkeepError`, or a bug."""
-    state, told, now = State(), list[Event](), NOON
+    state, told = State(), list[At]()
     for step in steps:
         now += timedelta(seconds=step.seconds)
         command = MAKERS[step.kind](state, step.which)
@@ -228,8 +265,9 @@ def play(steps: list[Step]) -> tuple[State, list[Event]]:
         except ValkeepError:
             continue
         assert {stream_of(event) for event in decision.events} <= set(decision.streams)
-        state = fold(envelopes([At(now, event) for event in decision.events], state), state)
-        told += decision.events
+        events = [At(now, event) for event in decision.events]
+        state = fold(envelopes(events, state), state)
+        told += events
     return state, told
 
 
@@ -278,11 +316,13 @@ def test_state_is_the_fold_of_the_events(sequence: list[Step]) -> None:
 @for_all(sequences)
 @settings(max_examples=100)
 def test_rules_hold_whatever_is_commanded(sequence: list[Step]) -> None:
-    """One running backup a cache (A7), unique names (M1), two attempts at most (M3)."""
+    """One running backup a cache (A7), unique names (M1), no attempt too many (A6, M3)."""
     state, events = play(sequence)
 
+    kinds = {e.backup_id: e.kind for e in events if isinstance(e, BackupRequested)}
     attempts = Counter(e.backup_id for e in events if isinstance(e, AttemptStarted))
-    assert not attempts or max(attempts.values()) <= 2
+    most = {"manual": 2, "safety": 1, "auto": 3}
+    assert all(count <= most[kinds[b]] for b, count in attempts.items())
     for cache in state.catalog:
         backups = state.catalog[cache].values()
         assert sum(backup.phase == "running" for backup in backups) <= 1
@@ -294,7 +334,7 @@ def test_rules_hold_whatever_is_commanded(sequence: list[Step]) -> None:
 @for_all(sequences)
 @settings(max_examples=100)
 def test_failed_attempts_have_a_sequel(sequence: list[Step]) -> None:
-    """Each failed attempt is followed in its commit by a retry or by the reason for none (M3)."""
+    """A failed attempt is followed in its commit by a retry or by why there is none (A6, M3)."""
     _, events = play(sequence)
 
     for event, sequel in zip(events, [*events, None][1:], strict=True):
@@ -320,8 +360,138 @@ def test_start_leaves_nothing_running(sequence: list[Step]) -> None:
         if isinstance(work, BackupWork) and not ready(state, work, later):
             cache = state.caches.get(work.cache)
             assert cache is not None
-            assert cache.suspended or work.cache in state.active
+            over = catalog.get(state.catalog, work.cache, work.backup_id)
+            assert cache.suspended or work.cache in state.active or (over and over.start_before)
     assert INSTALLATION in state.heads
+
+
+FRIDAY = datetime(2026, 3, 27, tzinfo=UTC)
+"""Two days before the clocks of Europe are put forward."""
+POLICIES = [Step("add", 0), Step("add", 1), Step("policy", 0), Step("policy", 7)]
+minutes = st.integers(0, 90).map(lambda n: 60 * n)
+spans = st.one_of(minutes, minutes, st.integers(1, 70), st.sampled_from([-7200, 40_000, 260_000]))
+DAILY = ["look", "look", "start", "start", "stored", "failed", "swept", "look", "start", "stored"]
+SELDOM = ["auto", "backup", "policy", "off", "up", "set", "expire", "remove", "add", "file"]
+daily = st.builds(Step, st.sampled_from(DAILY), which, spans)
+seldom = st.builds(Step, st.sampled_from(SELDOM), which, spans)
+weeks = st.lists(st.one_of(daily, daily, daily, seldom), min_size=30, max_size=80).map(
+    lambda steps: POLICIES + steps
+)
+ALL_DAY = [Step("add", 0), Step("policy", 6)]
+SERVED = [Step("look", 0, 22 * 3600), Step("start", 0), Step("stored", 0)]
+SET_BACK = [*POLICIES, Step("look", 0, 3 * 3600 + 50 * 60), Step("start", 0, -2 * 3600)]
+CHANGED = [*ALL_DAY, *SERVED, Step("set", 0), Step("look", 0), Step("start", 0), Step("stored", 0)]
+HOUR_OVER = [*ALL_DAY, Step("auto", 0, 40_000)]
+YEARS = [*ALL_DAY, *SERVED, Step("look", 0, 10**8), Step("look", 0, -(10**8)), *SERVED[1:]]
+
+
+class Requests:
+    """Auto backups by what was asked for, and the policy that was in force at that time."""
+
+    def __init__(self, told: list[At]) -> None:
+        self.of: dict[BackupId, BackupRequested] = {}
+        self.policies: dict[BackupId, Policy] = {}
+        self.told = told
+        policies: dict[CacheName, Policy] = {}
+        for item in told:
+            event = item.event
+            if isinstance(event, PolicySet):
+                policies[event.cache] = event.policy
+            if isinstance(event, BackupRequested) and event.kind == "auto":
+                self.of[event.backup_id] = event
+                self.policies[event.backup_id] = policies[event.cache]
+
+
+@for_all(weeks)
+@example(SET_BACK)
+@settings(max_examples=50)
+def test_attempts_start_inside_their_windows(sequence: list[Step]) -> None:
+    """No attempt starts outside its window or its hour, whatever the clock does (A6, A5b).
+
+    The windows are those of the policy at the request, by an independent reckoning.
+    """
+    _, told = played(sequence, FRIDAY)
+    requests = Requests(told)
+
+    for backup_id, asked in requests.of.items():
+        if (one := asked.occurrence) is not None:
+            known = reference_occurrences(
+                requests.policies[backup_id],
+                since=one.opens_at,
+                until=one.opens_at + timedelta(seconds=1),
+            )
+            assert (one.day, one.start, one.opens_at, one.closes_at) in known
+    for item in told:
+        if isinstance(item.event, AttemptStarted) and item.event.backup_id in requests.of:
+            asked = requests.of[item.event.backup_id]
+            assert asked.start_before is not None
+            assert item.at < asked.start_before
+            assert asked.occurrence is None or asked.occurrence.opens_at <= item.at
+
+
+@for_all(weeks)
+@example(CHANGED)
+@example(YEARS)
+@settings(max_examples=50)
+def test_occurrences_are_served_once(sequence: list[Step]) -> None:
+    """An occurrence has one complete backup at most, and is missed once at most (A4, A9).
+
+    A cache that was removed and added again begins anew.
+    """
+    _, told = played(sequence, FRIDAY)
+    requests, lives = Requests(told), Counter[CacheName]()
+    made, missed = Counter[object](), Counter[object]()
+    for item in told:
+        event = item.event
+        match event:
+            case CacheRegistered():
+                lives[event.cache] += 1
+            case BackupCompleted():
+                asked = requests.of.get(event.backup_id)
+                if asked is not None and asked.occurrence is not None:
+                    made[event.cache, lives[event.cache], asked.occurrence.key] += 1
+            case WindowMissed():
+                missed[event.cache, lives[event.cache], event.occurrence.key] += 1
+
+    assert set(made.values()) <= {1}
+    assert set(missed.values()) <= {1}
+
+
+@for_all(weeks)
+@example(HOUR_OVER)
+@settings(max_examples=50)
+def test_looking_settles_everything(sequence: list[Step]) -> None:
+    """After a look nothing is due, whatever came before, and the next look is to come (A9).
+
+    A second look is needed where the first ended a backup made by command whose hour was over:
+    its window may be open still.
+    """
+    state, told = played(sequence, FRIDAY)
+    now = max([FRIDAY, *(item.at for item in told)]) + timedelta(hours=1)
+    for name in [*state.caches, *state.caches]:
+        context = Context(now, an_id(state.position + 1))
+        looked = decide(state, AdvanceSchedule(name), context).events
+        state = fold(envelopes([At(now, event) for event in looked], state), state)
+
+        after = agenda(state, name, now)
+        if any(isinstance(event, BackupSkipped | BackupAbandoned) for event in looked):
+            continue
+        assert after.steps == ()
+        assert after.next_at is None or after.next_at > now
+
+
+def test_weeks_are_eventful() -> None:
+    """The weeks of these properties come as far as skips, misses, deferrals and retries."""
+    seen: Counter[type[Event]] = Counter()
+
+    @for_all(weeks)
+    @settings(max_examples=60, derandomize=True, database=None)
+    def count(sequence: list[Step]) -> None:
+        seen.update({type(item.event) for item in played(sequence, FRIDAY)[1]})
+
+    count()
+    for kind in (BackupSkipped, WindowMissed, BackupDeferred, RetryScheduled, BackupCompleted):
+        assert seen[kind] >= 5
 
 
 def test_sequences_reach_far() -> None:

@@ -1,10 +1,13 @@
 """Outstanding work, and which of it may start."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from events.facts import BackupId
+from events.facts import BackupId, BackupName, Occurrence
 from events.types import (
     BackupFailed,
+    BackupRequested,
+    BackupSkipped,
+    CacheReconfigured,
     CacheSuspended,
     DeletionRequested,
     RestoreInterrupted,
@@ -28,9 +31,11 @@ from tests.support.samples import (
     B1,
     B2,
     B3,
+    MAIN,
     ORDERS,
     OUTSIDE,
     R1,
+    SETTINGS,
     SOON,
     USERS,
     abandoned,
@@ -192,6 +197,114 @@ def test_removed_cache_gets_no_backups() -> None:
     backup = state.catalog[ORDERS][B1]
 
     assert "removed" in (waits_for(given(), backup, NOON) or "")
+
+
+LATER = NOON + timedelta(minutes=30)
+WINDOW = Occurrence(NOON.date(), "12:00", NOON, SOON)
+
+
+def auto(
+    backup_id: BackupId = B1, *, one: Occurrence | None = WINDOW, until: datetime = SOON
+) -> BackupRequested:
+    """An auto backup was asked for, of an occurrence or by command."""
+    return BackupRequested(
+        cache=ORDERS,
+        backup_id=backup_id,
+        kind="auto",
+        name=BackupName(f"auto-{backup_id[-2:]}"),
+        vault=MAIN,
+        occurrence=one,
+        start_before=until,
+    )
+
+
+def why(state: State, backup_id: BackupId, now: datetime) -> str:
+    """Why a backup of `orders` waits at an instant; nothing when it may start."""
+    return waits_for(state, state.catalog[ORDERS][backup_id], now) or ""
+
+
+def test_auto_backup_starts_inside_its_window_only() -> None:
+    """No attempt starts before the window opens or when it has closed, to the microsecond (A6).
+
+    The first can only be asked after the clock was set back.
+    """
+    state, moment = given(auto(), state=CACHES), timedelta(microseconds=1)
+
+    assert "window opens" in why(state, B1, NOON - moment)
+    assert why(state, B1, NOON) == why(state, B1, SOON - moment) == ""
+    assert "window closed" in why(state, B1, SOON)
+
+
+def test_backup_by_command_starts_inside_its_hour_only() -> None:
+    """A backup made by command says that its hour was over, not a window (A5b)."""
+    state = given(auto(one=None), state=CACHES)
+
+    assert why(state, B1, NOON - timedelta(hours=9)) == ""
+    assert "hour" in why(state, B1, SOON)
+    assert "window" not in why(state, B1, SOON)
+
+
+def test_new_auto_backup_waits_for_a_retry() -> None:
+    """A new auto backup waits for one that is to be tried again; a manual one does not (A7)."""
+    again = (auto(), attempted(), failed, retry, swept())
+    state = given(*again, auto(B2, one=None), requested(B3), state=CACHES)
+
+    assert "tried again first" in why(state, B2, NOON)
+    assert why(state, B3, NOON) == ""
+
+
+def test_what_leaves_is_in_nobodys_way() -> None:
+    """A backup that ends in the same commit does not keep the next one waiting (A7)."""
+    again = (auto(), attempted(), failed, retry, swept())
+    state = given(*again, auto(B2, one=None), state=CACHES)
+
+    backup = state.catalog[ORDERS][B2]
+
+    assert waits_for(state, backup, NOON, leaving=frozenset({B1})) is None
+
+
+def test_retry_of_a_window_to_come_blocks_nobody() -> None:
+    """After the clock was set back a retry whose window is not open yet is not in the way."""
+    tomorrow = timedelta(days=1)
+    ahead = Occurrence(WINDOW.day + tomorrow, "12:00", NOON + tomorrow, SOON + tomorrow)
+    again = (auto(one=ahead, until=ahead.closes_at), attempted(), failed, retry, swept())
+    state = given(*again, auto(B2, one=None, until=SOON + tomorrow), state=CACHES)
+
+    assert why(state, B2, NOON) == ""
+    assert "tried again first" in why(state, B2, NOON + tomorrow)
+
+
+def test_auto_backup_waits_through_a_suspension() -> None:
+    """An auto backup of a suspended cache waits, and goes on when the cache is back (C3)."""
+    gone = CacheSuspended(cache=ORDERS, reason="no longer declared")
+    back = CacheReconfigured(cache=ORDERS, settings=SETTINGS)
+
+    state = given(auto(), gone, state=CACHES)
+
+    assert "no longer declared" in why(state, B1, LATER)
+    assert why(given(back, state=state), B1, LATER) == ""
+
+
+def test_skipped_backup_is_no_work() -> None:
+    """What was skipped is over: nothing was begun, so nothing is swept (S1)."""
+    over = BackupSkipped(cache=ORDERS, backup_id=B1, reason="no time")
+
+    assert [] == list(outstanding(given(auto(), over, state=CACHES)))
+
+
+def test_closed_window_ends_no_running_attempt() -> None:
+    """An attempt that runs when its window closes stays wanted (A6)."""
+    state = given(auto(), attempted(), state=CACHES)
+
+    assert [BackupWork(B1, ORDERS)] == list(outstanding(state))
+
+
+def test_window_to_come_is_an_instant_to_come() -> None:
+    """A backup that waits for its window to open again wakes the worker when it does."""
+    state = given(auto(), state=CACHES)
+
+    assert next_instant(state, NOON - timedelta(hours=1)) == NOON
+    assert next_instant(state, NOON) is None
 
 
 def test_next_instant_is_the_earliest_to_come() -> None:
