@@ -9,6 +9,7 @@ import socket
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from io import BufferedReader
+from struct import pack
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -95,7 +96,7 @@ class Client:
     def _asked(
         self, request: _Request, *, endless: bool = False
     ) -> Generator[tuple[int, Generator[bytes, None, None]], None, None]:
-        with _connected(self.path) as line:
+        with _connected(self.path, self._patience) as line:
             line.settimeout(None if endless else self._patience)
             try:
                 taken = _send(line, request.encoded())
@@ -127,13 +128,20 @@ def _word(value: str | float | bool) -> str:  # noqa: FBT001 - JSON's own words 
 
 
 @contextmanager
-def _connected(path: str) -> Generator[socket.socket, None, None]:
+def _connected(path: str, patience_seconds: float) -> Generator[socket.socket, None, None]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
+        # A daemon that hangs takes no connections, and once its queue is full a connect waits.
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(patience_seconds))
         try:
             line.connect(path)
         except OSError as error:
             raise _unreachable(path, error) from None
         yield line
+
+
+def _timeval(seconds: float) -> bytes:
+    whole = int(seconds)
+    return pack("ll", whole, max(1, int((seconds - whole) * 1_000_000)))
 
 
 def _unreachable(path: str, error: OSError) -> Unreachable:
@@ -145,6 +153,8 @@ def _unreachable(path: str, error: OSError) -> Unreachable:
             why = "nobody listens on it any more"
         case PermissionError():
             why = "this user may not open it"
+        case BlockingIOError():
+            why = "it takes no connection, and too many wait for one"
         case _:
             why = (error.strerror or str(error)).lower()
     return Unreachable(

@@ -15,15 +15,17 @@ import pytest
 from msgspec import Struct
 from msgspec.structs import fields
 
-from daemon.config import Config, VaultConfig, example, load
-from events.facts import CacheName, CacheSettings, VaultName
+from daemon.config import Config, PolicyConfig, VaultConfig, example, load
+from events.facts import CacheName, CacheSettings, Policy, VaultName
 
 EXAMPLE = Path(__file__).parents[1] / "config.example.toml"
 SETTING = re.compile(r"(?:# )?([a-z_]+) = (.*)")
 NAMED: Mapping[str, type[Struct]] = {"vaults": VaultConfig, "caches": CacheSettings}
 SHAPES: Mapping[str, type[Struct]] = {
-    field.name: NAMED.get(field.name, field.type) for field in fields(Config)
+    **{field.name: NAMED.get(field.name, field.type) for field in fields(Config)},
+    "policies": PolicyConfig,
 }
+HEADER = re.compile(r"\[([a-z]+)(?:\.[a-z]+(\.policy)?)?\]")
 
 
 class Line(Struct, frozen=True):
@@ -50,6 +52,7 @@ def test_the_example_is_a_valid_configuration() -> None:
 
     assert [VaultName("main")] == list(config.vaults)
     assert [CacheName("orders")] == list(config.caches)
+    assert {CacheName("orders"): Policy()} == config.policies
 
 
 def test_every_setting_is_in_the_example_once() -> None:
@@ -107,12 +110,15 @@ def test_a_line_of_the_example_is_read_as_it_is_meant() -> None:
             # socket = "/x"
             [vaults.main]
             url = "s3://b"   # no default
+            [caches.a.policy]
+            # auto = false
             """)
     )
 
     assert [
         Line("daemon", "socket", '"/x"'),
         Line("vaults", "url", '"s3://b"   # no default'),
+        Line("policies", "auto", "false"),
     ] == found
 
 
@@ -124,8 +130,8 @@ def _lines_of(text: str) -> list[Line]:
     found = []
     section = ""
     for line in text.splitlines():
-        if header := re.fullmatch(r"\[([a-z]+)[^\]]*\]", line):
-            section = header[1]
+        if header := HEADER.fullmatch(line):
+            section = "policies" if header[2] else header[1]
         elif section and (setting := SETTING.fullmatch(line)):
             found.append(Line(section, setting[1], setting[2]))
     return found

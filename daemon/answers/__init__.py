@@ -13,6 +13,7 @@ from events.facts import (
     BackupKind,
     CacheSettings,
     Failure,
+    Occurrence,
     Probe,
     RestorePlan,
     RestoreResult,
@@ -65,8 +66,28 @@ class ProgressView(Answer, frozen=True):
     total_bytes: int | None = None
 
 
+class LocalTime(Answer, frozen=True):
+    """An instant, in UTC and on the clocks of a policy's zone, with that zone's letters then."""
+
+    at: datetime
+    local: datetime
+    zone: str
+
+
+class StartView(LocalTime, frozen=True):
+    """A backup that will start at this instant, if nothing changes; `window` as it is written."""
+
+    occurrence: Occurrence
+    window: str
+
+
 class BackupView(Answer, frozen=True):
-    """One backup. `waits_for` says why a waiting one has not started."""
+    """One backup. `waits_for` says why a waiting one has not started.
+
+    An auto backup may have an `occurrence` that it serves, and no attempt at it starts at or
+    after `start_before`; `retry_at` is when the next one is due, and `deferred` why the first one
+    had to wait.
+    """
 
     backup_id: str
     cache: str
@@ -89,6 +110,10 @@ class BackupView(Answer, frozen=True):
     progress: ProgressView | None = None
     failure: Failure | None = None
     abandoned: str | None = None
+    occurrence: Occurrence | None = None
+    start_before: datetime | None = None
+    retry_at: datetime | None = None
+    deferred: str | None = None
 
 
 class BackupDetail(Answer, frozen=True):
@@ -111,7 +136,9 @@ class Backups(Answer, frozen=True):
 class CacheView(Answer, frozen=True):
     """One cache and the state of its backups; `suspended` holds the reason.
 
-    `failed` is the last backup that failed, unless a later one has been completed.
+    `failed` is the last backup that failed, unless a later one has been completed. `scheduled`
+    is the newest good scheduled backup (A12), and `next_start` the next one's instant; the latter
+    is not in lists of caches.
     """
 
     name: str
@@ -125,6 +152,8 @@ class CacheView(Answer, frozen=True):
     probed_at: datetime | None = None
     newest: BackupView | None = None
     failed: BackupView | None = None
+    scheduled: BackupView | None = None
+    next_start: StartView | None = None
 
 
 class CacheDetail(Answer, frozen=True):

@@ -20,9 +20,11 @@ from daemon.commands import (
     RecordCache,
     RemoveCache,
     Request,
+    RequestAutoBackup,
     RequestBackup,
     RequestRestore,
     SetCache,
+    SetPolicy,
 )
 from daemon.errors import Failed, Rejected
 from daemon.ledger import KeyedBy, Outcome
@@ -30,14 +32,24 @@ from events.envelope import Who
 from events.facts import CacheSettings, Probe
 from events.types import (
     BackupRequested,
+    BackupSkipped,
     CacheReconfigured,
     CacheRegistered,
     CacheRemoved,
     DeletionRequested,
+    PolicySet,
     RestoreRequested,
 )
 
-_Told = RecordCache | RemoveCache | RequestBackup | DeleteBackup | RequestRestore
+_Told = (
+    RecordCache
+    | SetPolicy
+    | RemoveCache
+    | RequestBackup
+    | RequestAutoBackup
+    | DeleteBackup
+    | RequestRestore
+)
 
 _request = msgspec.json.Decoder(Request)
 _plan = msgspec.json.Decoder(PlanRequest)
@@ -45,7 +57,7 @@ _plan = msgspec.json.Decoder(PlanRequest)
 
 async def command(asked: Asked) -> Accepted:
     """Decide one command; the answer comes when its events are durable."""
-    request = asked.read(_request.decode)
+    request = _plainest(asked.read(_request.decode))
     demand(asked.role, wanted=role_for(request))
     told: Probe | None = None
     if isinstance(request, AddCache | SetCache):
@@ -58,13 +70,28 @@ async def command(asked: Asked) -> Accepted:
     return accepted(outcome, told)
 
 
+def _plainest(request: Request) -> Request:
+    """A change of a cache that says nothing but a policy is one of the policy: nothing to probe."""
+    if isinstance(request, SetCache) and request.policy is not None:
+        bare = SetCache(request.name, policy=request.policy, probe=request.probe)
+        if request == bare:
+            return SetPolicy(request.name, request.policy)
+    return request
+
+
 def _names_a_cache(asked: Asked, request: _Told) -> None:
     """Refuse a name that no cache has with the nearest one; all else is decided elsewhere."""
     state = asked.outside.ledger.state
     if asked.key is not None and (asked.peer.uid, asked.key) in state.keys:
         return
     match request:
-        case RequestBackup(cache=name) | RequestRestore(to=name) | RemoveCache(name=name):
+        case (
+            RequestBackup(cache=name)
+            | RequestAutoBackup(cache=name)
+            | SetPolicy(cache=name)
+            | RequestRestore(to=name)
+            | RemoveCache(name=name)
+        ):
             cache_named(state, name)
         case _:
             return
@@ -72,7 +99,7 @@ def _names_a_cache(asked: Asked, request: _Told) -> None:
 
 def role_for(request: Request) -> Role:
     """The least role that may give a command (DESIGN 8)."""
-    return "operator" if isinstance(request, RequestBackup) else "admin"
+    return "operator" if isinstance(request, RequestBackup | RequestAutoBackup) else "admin"
 
 
 async def plan(asked: Asked) -> PlanAnswer:
@@ -147,10 +174,12 @@ def accepted(outcome: Outcome, probe: Probe | None = None) -> Accepted:
         match event:
             case CacheRegistered() | CacheReconfigured():
                 cache, probe = event.cache, event.probe or probe
-            case CacheRemoved():
+            case CacheRemoved() | PolicySet():
                 cache = event.cache
             case BackupRequested():
                 cache, backup_id = event.cache, event.backup_id
+            case BackupSkipped() if event.backup_id == backup_id:
+                backup_id = None  # nobody asked for it: a window that had passed was settled
             case DeletionRequested():
                 cache = event.cache
                 deleted.append(event.backup_id)

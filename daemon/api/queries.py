@@ -62,7 +62,7 @@ async def status(asked: Asked) -> Status:
     outside = asked.outside
     moment = moment_of(asked)
     uptime = (moment.now - outside.started_at).total_seconds()
-    return health.status(
+    return await health.status(
         moment,
         vaults=outside.vaults,
         trouble=outside.ledger.trouble,

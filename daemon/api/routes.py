@@ -1,11 +1,15 @@
 """Every route there is. The one list that the router and the description are made from."""
 
 from daemon import answers
-from daemon.api import commands, queries, streams
+from daemon.answers.check import Checked
+from daemon.answers.policy import PolicyDetail, PolicyPlan
+from daemon.answers.retention import Forecast, Retained
+from daemon.answers.schedule import Schedule
+from daemon.api import check, commands, policies, queries, retention, schedule, streams
 from daemon.api.asked import Asked
 from daemon.api.openapi import Document, document
 from daemon.api.route import Route
-from daemon.commands import Request
+from daemon.commands import PolicyChange, Request
 
 
 async def _described(asked: Asked) -> Document:
@@ -32,8 +36,60 @@ ROUTES: tuple[Route, ...] = (
         body=answers.PlanRequest,
     ),
     Route("GET", "/v1/status", "viewer", "The whole at a glance", answers.Status, queries.status),
+    Route(
+        "GET",
+        "/v1/check",
+        "viewer",
+        "Every rule's verdict, for monitoring; worst first",
+        Checked,
+        check.check,
+        query=check.CheckQuery,
+    ),
+    Route(
+        "GET",
+        "/v1/schedule",
+        "viewer",
+        "The next starts, and what became of the last one",
+        Schedule,
+        schedule.schedule,
+        query=schedule.ScheduleQuery,
+    ),
     Route("GET", "/v1/caches", "viewer", "All caches", answers.Caches, queries.caches),
     Route("GET", "/v1/caches/{name}", "viewer", "One cache", answers.CacheDetail, queries.cache),
+    Route(
+        "GET",
+        "/v1/caches/{name}/forecast",
+        "viewer",
+        "Which backups will exist on each day to come",
+        Forecast,
+        retention.simulate,
+        query=retention.ForecastQuery,
+    ),
+    Route(
+        "GET",
+        "/v1/retention/{ref}",
+        "viewer",
+        "Why a backup is kept, or why it goes or went",
+        Retained,
+        retention.why,
+    ),
+    Route(
+        "GET",
+        "/v1/caches/{name}/policy",
+        "viewer",
+        "A cache's policy, also in words",
+        PolicyDetail,
+        policies.show,
+    ),
+    Route(
+        "POST",
+        "/v1/caches/{name}/policy/plan",
+        "admin",
+        "What a change of a policy would do, without changing anything",
+        PolicyPlan,
+        policies.plan,
+        body=PolicyChange,
+    ),
     Route(
         "GET",
         "/v1/backups",

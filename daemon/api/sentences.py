@@ -68,7 +68,7 @@ def sentence(event: Event) -> str:
         case CacheRegistered() | CacheReconfigured() | CacheSuspended() | CacheRemoved():
             return _of_cache(event)
         case BackupRequested():
-            return f"{event.kind} backup {event.cache}/{event.name} asked for ({event.backup_id})"
+            return _asked_for(event)
         case PolicySet() | BackupDeferred() | BackupSkipped() | WindowMissed():
             return _of_schedule(event)
         case RetentionExpired():
@@ -88,6 +88,13 @@ def sentence(event: Event) -> str:
             return _of_restore(event)
         case _:
             return _of_attempt(event)
+
+
+def _asked_for(event: BackupRequested) -> str:
+    of = event.occurrence
+    window = f", for the window {of.start} of {of.day}" if of else ""
+    what = f"{event.kind} backup {event.cache}/{event.name}"
+    return f"{what} asked for ({event.backup_id}){window}"
 
 
 def _because(reason: str) -> str:

@@ -1,18 +1,33 @@
 """From state to answers: pure functions of one moment. No clock, no I/O."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 
 from immutables import Map
 from msgspec import Struct
 
-from daemon.answers import BackupDetail, BackupView, CacheView, ProgressView, RestoreView
+from daemon.answers import (
+    BackupDetail,
+    BackupView,
+    CacheView,
+    LocalTime,
+    ProgressView,
+    RestoreView,
+    StartView,
+)
+from daemon.api.places import waits_for_a_place
 from daemon.api.seams import Standings
-from events.facts import BackupId
+from events.facts import Policy
 from projections import catalog
 from projections.caches import Cache
 from projections.catalog import Backup
+from projections.checks import clock_is_impossible
+from projections.freshness import newest_good, newest_manual
+from projections.local import local
+from projections.policy import window_text
 from projections.restores import Restore
+from projections.retention import taken_at
+from projections.schedule import Start, starts
 from projections.state import State
 from projections.work import waits_for
 
@@ -65,6 +80,10 @@ def backup_view(moment: Moment, backup: Backup) -> BackupView:
         progress=progress_view(moment, backup.backup_id),
         failure=backup.failure,
         abandoned=backup.abandoned,
+        occurrence=backup.occurrence,
+        start_before=backup.start_before,
+        retry_at=backup.not_before,
+        deferred=backup.deferred,
     )
 
 
@@ -73,7 +92,37 @@ def _waits_for(moment: Moment, backup: Backup) -> str | None:
         return None
     if backup.unswept:
         return "what its last attempt left in the vault is being swept"
-    return waits_for(moment.state, backup, moment.now)
+    by_rule = waits_for(moment.state, backup, moment.now)
+    return by_rule or waits_for_a_place(moment.state, backup)
+
+
+def local_time(at: datetime, policy: Policy) -> LocalTime:
+    """An instant as a policy's zone tells it."""
+    there = local(at, policy.timezone)
+    return LocalTime(at=at, local=there, zone=there.tzname() or "UTC")
+
+
+def start_view(cache: Cache, start: Start) -> StartView:
+    """A start to come, as its policy's zone tells it."""
+    policy = cache.policy or Policy()
+    told = local_time(start.at, policy)
+    opens = start.occurrence.start
+    window = next((w for w in policy.windows if w.start == opens), None)
+    return StartView(
+        at=told.at,
+        local=told.local,
+        zone=told.zone,
+        occurrence=start.occurrence,
+        window=window_text(window) if window else opens,
+    )
+
+
+def next_start(moment: Moment, cache: Cache) -> StartView | None:
+    """The next start of a cache, if one comes within three days."""
+    if clock_is_impossible(moment.state, moment.now):
+        return None
+    start = next(starts(moment.state, cache.name, moment.now), None)
+    return start_view(cache, start) if start else None
 
 
 def backup_detail(
@@ -90,9 +139,10 @@ def backup_detail(
 
 
 def backups_of(state: State, cache: str | None, *, unfinished: bool) -> tuple[Backup, ...]:
-    """Backups that exist, and if wanted those that wait, run or have failed; oldest first."""
+    """Backups that exist, and if wanted all that were asked for; oldest first."""
     names = sorted(state.catalog) if cache is None else [c for c in state.catalog if c == cache]
-    wanted = ("complete", "waiting", "running", "failed") if unfinished else ("complete",)
+    asked_for = ("complete", "waiting", "running", "failed", "skipped")
+    wanted = asked_for if unfinished else ("complete",)
     found = [b for name in names for b in state.catalog[name].values() if b.phase in wanted]
     return tuple(sorted(found, key=lambda b: (b.requested_at, b.backup_id)))
 
@@ -101,7 +151,9 @@ def cache_view(moment: Moment, cache: Cache, *, probe: bool) -> CacheView:
     """One cache; a safety backup is not its newest one (A12)."""
     of_cache = moment.state.catalog.get(cache.name, Map())
     complete = [b for b in of_cache.values() if b.phase == "complete"]
-    newest = max((b for b in complete if b.kind != "safety"), key=_taken, default=None)
+    scheduled = newest_good(moment.state, cache.name)
+    good = [b for b in (newest_manual(moment.state, cache.name), scheduled) if b is not None]
+    newest = max(good, key=taken_at, default=None)
     failed = max(
         (b for b in of_cache.values() if b.phase == "failed" and b.kind != "safety"),
         key=lambda b: (b.requested_at, b.backup_id),
@@ -121,12 +173,9 @@ def cache_view(moment: Moment, cache: Cache, *, probe: bool) -> CacheView:
         probed_at=cache.probed_at,
         newest=backup_view(moment, newest) if newest else None,
         failed=backup_view(moment, failed) if failed else None,
+        scheduled=backup_view(moment, scheduled) if scheduled else None,
+        next_start=next_start(moment, cache) if probe else None,
     )
-
-
-def _taken(backup: Backup) -> tuple[datetime, BackupId]:
-    snapshot = backup.snapshot
-    return (snapshot.taken_at if snapshot else backup.requested_at, backup.backup_id)
 
 
 def restore_view(moment: Moment, restore: Restore) -> RestoreView:
@@ -161,15 +210,3 @@ def restore_view(moment: Moment, restore: Restore) -> RestoreView:
 def _safety_of(state: State, restore: Restore) -> Backup | None:
     of_cache = state.catalog.get(restore.target, Map())
     return next((b for b in of_cache.values() if b.restore_id == restore.restore_id), None)
-
-
-def last_restores(state: State) -> Iterator[Restore]:
-    """The newest restore into each cache that there is."""
-    newest: dict[str, Restore] = {}
-    for restore in state.restores.values():
-        known = newest.get(restore.target)
-        if restore.target in state.caches and (
-            known is None or known.restore_id < restore.restore_id
-        ):
-            newest[restore.target] = restore
-    yield from (newest[target] for target in sorted(newest))

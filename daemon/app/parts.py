@@ -25,7 +25,7 @@ from daemon.valkey.caches import ServerCaches
 from daemon.valkey.connection import Timeouts
 from daemon.valkey.engine import Engine, find_engines, sound
 from events.facts import ONLY_SHARD, InstallationId, VaultName
-from projections.catalog import Backup
+from projections.catalog import Backup, stored_in
 
 log = structlog.get_logger()
 
@@ -50,7 +50,11 @@ class Daemon:
     def __init__(self, config: Config, basics: Basics, engine: Engine | None) -> None:
         self.basics = basics
         self.roles = Roles(**structs.asdict(config.roles))
-        self.shelf = Shelf(openers(config, basics.offload, basics.ids), basics.installation)
+        self.shelf = Shelf(
+            openers(config, basics.offload, basics.ids),
+            basics.installation,
+            used=lambda name: stored_in(basics.ledger.state.catalog, name),
+        )
         self.vault_urls = _urls(config)
         self._timeouts = Timeouts(
             connect=config.timeouts.connect_seconds, stall=config.timeouts.stall_seconds

@@ -3,18 +3,19 @@
 Everything here is too thin to be wrong in an interesting way; simulations replace it whole.
 """
 
+import math
 import os
 import random
 import secrets
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import anyio
 from anyio import to_thread
 
-from daemon.errors import Permanent
+from daemon.errors import BadRequest, Permanent
 from events.facts import CacheSettings
 
 P = ParamSpec("P")
@@ -24,12 +25,36 @@ THREADS = 6
 """Blocking calls at a time: two each for the stages of two backups, and two for the rest."""
 
 
+OFFSET_VARIABLE = "VALKEEP_TEST_CLOCK_OFFSET"
+"""Seconds that tests add to the wall clock, to be at a window's start or past a retention."""
+MOST_SECONDS = 100 * 366 * 86_400
+
+
 class SystemClock:
-    """The host's wall clock."""
+    """The host's wall clock, moved by an offset where a test asks for one."""
+
+    def __init__(self, offset: timedelta = timedelta(0)) -> None:
+        self.offset = offset
 
     def now(self) -> datetime:
         """The present instant, UTC."""
-        return datetime.now(UTC)
+        return datetime.now(UTC) + self.offset
+
+
+def clock_offset(environment: Mapping[str, str]) -> timedelta:
+    """How far tests want the wall clock moved; raises `BadRequest` for what is no such number."""
+    text = environment.get(OFFSET_VARIABLE, "")
+    try:
+        seconds = float(text or 0)
+    except ValueError:
+        seconds = math.nan
+    if not abs(seconds) <= MOST_SECONDS:
+        raise BadRequest(
+            "clock-offset",
+            f"{OFFSET_VARIABLE} is {text!r}, which is no number of seconds within a century.",
+            "It is for tests only: leave it unset, or give seconds, as 3600 or -0.5.",
+        )
+    return timedelta(seconds=seconds)
 
 
 class RandomIds:

@@ -23,7 +23,7 @@ from daemon.app.logs import set_up_logs
 from daemon.app.memory import give_back_large_buffers
 from daemon.app.notify import notify
 from daemon.app.parts import Basics, Daemon, build
-from daemon.app.real import RandomIds, SystemClock, Threads
+from daemon.app.real import RandomIds, SystemClock, Threads, clock_offset
 from daemon.app.settings import Settings, read
 from daemon.app.vaults import none_is_missed
 from daemon.commands import StartDaemon
@@ -48,6 +48,7 @@ class Run(Struct, frozen=True):
     settings: Settings
     config_path: str | None
     version: str
+    clock: SystemClock
 
 
 def serve(config_path: str | None) -> int:
@@ -55,7 +56,8 @@ def serve(config_path: str | None) -> int:
     set_up_logs(sys.stderr)
     give_back_large_buffers()
     try:
-        run = Run(read(config_path), config_path, version("valkeep"))
+        clock = SystemClock(clock_offset(os.environ))
+        run = Run(read(config_path), config_path, version("valkeep"), clock)
         anyio.run(_serve, run)
     except (ValkeepError, LogError) as error:
         print(f"error: {error.message}\n  hint: {error.hint}", file=sys.stderr)  # noqa: T201
@@ -65,6 +67,8 @@ def serve(config_path: str | None) -> int:
 
 async def _serve(run: Run) -> None:
     config = run.settings.config
+    if run.clock.offset:
+        log.warning("clock moved for a test", by=str(run.clock.offset), now=str(run.clock.now()))
     folder = Path(config.daemon.data_dir)
     _make(folder, setting="data_dir in [daemon]")
     if run.settings.file is None:
@@ -81,13 +85,12 @@ async def _serve(run: Run) -> None:
 
 
 async def _put_together(run: Run, events: SqliteLog) -> Daemon:
-    clock = SystemClock()
-    ids = RandomIds(clock)
-    ledger = Ledger(events, clock, ids)
+    ids = RandomIds(run.clock)
+    ledger = Ledger(events, run.clock, ids)
     await ledger.load()
     none_is_missed(run.settings.config, ledger.state)
     installation = ledger.state.installation or InstallationId(ids.new())
-    basics = Basics(ledger, clock, ids, Threads(), installation, run.version)
+    basics = Basics(ledger, run.clock, ids, Threads(), installation, run.version)
     return await build(run.settings.config, basics, os.environ.get("PATH", ""))
 
 

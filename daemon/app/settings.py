@@ -20,9 +20,11 @@ class Settings(Struct, frozen=True):
     file: Path | None
 
     def declared(self) -> ReconcileCaches:
-        """The caches that the file declares, as the ledger takes them (C3)."""
+        """The caches that the file declares, with their policies, as the ledger takes them (C3)."""
+        policies = self.config.policies
         caches = tuple(
-            DeclaredCache(name, settings) for name, settings in sorted(self.config.caches.items())
+            DeclaredCache(name, settings, policies.get(name))
+            for name, settings in sorted(self.config.caches.items())
         )
         return ReconcileCaches(caches, str(self.file or "the configuration"))
 

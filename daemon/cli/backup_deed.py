@@ -1,6 +1,9 @@
 """`valkeep backup create` and `delete`: what changes which backups there are."""
 
+from collections.abc import Iterator
+
 import click
+import msgspec
 
 from daemon.answers import Accepted, BackupDetail, BackupView
 from daemon.cli import follow
@@ -8,24 +11,36 @@ from daemon.cli.desk import Desk, Interrupted, json_option
 from daemon.cli.question import confirm
 from daemon.cli.words import elapsed, instant, plural, size
 from daemon.client import path_of
-from daemon.commands import DeleteBackup, RequestBackup
+from daemon.commands import DeleteBackup, RequestAutoBackup, RequestBackup
 from daemon.errors import Failed
 
+CREATE_EXAMPLE = """\
+\b
+Examples:
+  valkeep backup create orders before-upgrade --wait
+  valkeep backup create orders --auto
+"""
 
-@click.command()
+
+@click.command(epilog=CREATE_EXAMPLE)
 @click.argument("cache")
-@click.argument("name")
+@click.argument("name", required=False)
+@click.option("--auto", is_flag=True, help="A scheduled backup, now, by the policy of CACHE.")
 @click.option("--wait", is_flag=True, help="Stay until it has ended, showing how far it is.")
 @click.option("--timeout", type=float, metavar="SECONDS", help="With --wait: no longer than this.")
 @json_option
 @click.pass_obj
-def create(desk: Desk, *, cache: str, name: str, wait: bool, timeout: float | None) -> None:
-    """Make a backup of CACHE called NAME. It is kept until you delete it."""
-    answer, raw = desk.tell(Accepted, "/v1/commands", RequestBackup(cache=cache, name=name))
+def create(desk: Desk, /, *, wait: bool, timeout: float | None, **given: object) -> None:
+    """Make a backup of CACHE called NAME, which is kept until you delete it.
+
+    With --auto it gets a name by itself, is tried again and deleted as the policy says, and
+    serves the window that is open now, if there is one.
+    """
+    wish = msgspec.convert(given, _Wish)
+    answer, raw = desk.tell(Accepted, "/v1/commands", wish.request())
     backup_id = answer.backup_id or ""
     if not wait:
-        follow_it = f"valkeep backup show {backup_id}"
-        desk.show(raw, [f"Backup {cache}/{name} is asked for ({backup_id}). See: {follow_it}"])
+        desk.show(raw, _asked_for(desk, wish, backup_id))
         return
     try:
         detail, raw = follow.backup(desk, backup_id, timeout)
@@ -34,6 +49,39 @@ def create(desk: Desk, *, cache: str, name: str, wait: bool, timeout: float | No
             f"The backup goes on in the daemon. See: valkeep backup show {backup_id}"
         ) from None
     _ended(desk, detail, raw)
+
+
+class _Wish(msgspec.Struct, frozen=True):
+    """Which backup is wanted."""
+
+    cache: str
+    name: str | None
+    auto: bool
+
+    def request(self) -> RequestBackup | RequestAutoBackup:
+        """The command for it; a name and --auto exclude each other."""
+        if self.auto and self.name is not None:
+            raise click.UsageError(
+                f"NAME and --auto exclude each other: an auto backup gets a name by itself. "
+                f"Leave out {self.name!r}, or --auto."
+            )
+        if self.auto:
+            return RequestAutoBackup(self.cache)
+        if self.name is None:
+            raise click.UsageError("Give the backup a NAME; or say --auto for one by the policy.")
+        return RequestBackup(self.cache, self.name)
+
+
+def _asked_for(desk: Desk, wish: _Wish, backup_id: str) -> Iterator[str]:
+    """That it is asked for; of an auto one also what it will be called, and what is in its way."""
+    name, waits_for = wish.name, None
+    if name is None:
+        detail, _ = desk.ask(BackupDetail, path_of("backups", backup_id))
+        name, waits_for = detail.backup.name, detail.backup.waits_for
+    follow_it = f"valkeep backup show {backup_id}"
+    yield f"Backup {wish.cache}/{name} is asked for ({backup_id}). See: {follow_it}"
+    if waits_for:
+        yield f"It has to wait: {waits_for}."
 
 
 def _ended(desk: Desk, detail: BackupDetail, raw: bytes) -> None:
@@ -45,16 +93,25 @@ def _ended(desk: Desk, detail: BackupDetail, raw: bytes) -> None:
         return
     if desk.as_json:
         desk.show(raw, ())
-    failure = view.failure
+    raise _not_made(view)
+
+
+def _not_made(view: BackupView) -> Failed:
+    """Why there is no backup: its last failure, and for an auto one why there is no more try."""
+    what, failure = f"Backup {view.cache}/{view.name}", view.failure
+    end = view.abandoned or view.phase
     if failure is None:
-        raise Failed(
-            "backup-abandoned",
-            f"Backup {view.cache}/{view.name} was given up: {view.abandoned or view.phase}.",
-            f"See `valkeep backup show {view.backup_id}`.",
+        code, how = (
+            ("abandoned", "given up") if view.phase == "failed" else (view.phase, view.phase)
         )
-    raise Failed(
-        failure.code, f"Backup {view.cache}/{view.name} failed: {failure.message}", failure.hint
-    )
+        see = f"See `valkeep backup show {view.backup_id}`."
+        return Failed(f"backup-{code}", f"{what} was {how}: {end.rstrip('.')}.", see)
+    told, tries = f"{what} failed: {failure.message}", plural(view.attempts, "attempt")
+    if view.kind == "auto" and failure.message in end:
+        told = f"{what} was given up after {tries}: {end.rstrip('.')}."
+    elif view.kind == "auto":
+        told = f"{told.rstrip('.')}. It was given up after {tries}: {end.rstrip('.')}."
+    return Failed(failure.code, told, failure.hint)
 
 
 def _amount(view: BackupView) -> str:

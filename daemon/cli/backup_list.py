@@ -1,11 +1,14 @@
-"""`valkeep backup list`: one line for each backup."""
+"""`valkeep backup list`: one line for each backup, and why one that was asked for is none."""
+
+import textwrap
+from collections.abc import Iterator
 
 import click
 
 from daemon.answers import Backups, BackupView
 from daemon.cli.desk import Desk, json_option
 from daemon.cli.table import Column, table
-from daemon.cli.words import age, number, plural, size
+from daemon.cli.words import age, instant, number, plural, size
 
 COLUMNS = (
     Column("BACKUP"),
@@ -18,10 +21,12 @@ COLUMNS = (
 COLUMNS_OF_ALL = (
     Column("BACKUP"),
     Column("STATE"),
+    Column("KIND", rank=2),
+    Column("WINDOW"),
     Column("ASKED FOR", rank=1),
-    Column("TAKEN"),
-    Column("STORED", rank=2, right=True),
-    Column("ID", rank=3),
+    Column("TAKEN", rank=2),
+    Column("STORED", rank=3, right=True),
+    Column("ID", rank=4),
 )
 
 
@@ -38,8 +43,7 @@ def list_backups(desk: Desk, *, cache: str | None, every: bool) -> None:
         desk.show(raw, [f"There are no backups{of}. `valkeep backup create CACHE NAME` makes one."])
         return
     if every:
-        rows = [_row_of_all(found, view) for view in found.backups]
-        desk.show(raw, table(COLUMNS_OF_ALL, rows, desk.width))
+        desk.show(raw, _all(found, desk.width))
         return
     rows = [_row(found, view) for view in found.backups]
     stored = sum(view.stored_bytes or 0 for view in found.backups)
@@ -58,10 +62,54 @@ def _row(found: Backups, view: BackupView) -> tuple[str, ...]:
     )
 
 
+def _all(found: Backups, width: int) -> Iterator[str]:
+    """A line for each, and below it why it is not complete."""
+    lines = table(COLUMNS_OF_ALL, [_row_of_all(found, view) for view in found.backups], width)
+    tall = len(lines) // (len(found.backups) + 1)
+    yield from lines[:tall]
+    for row, view in enumerate(found.backups, start=1):
+        yield from lines[row * tall : (row + 1) * tall]
+        yield from _below(_why(view), width)
+
+
+def _below(text: str, width: int) -> list[str]:
+    indent = "    "
+    return textwrap.wrap(
+        text,
+        width,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _why(view: BackupView) -> str:
+    """Why a backup is not complete, in words; nothing for one that is or that runs."""
+    failed = (
+        f"attempt {view.attempts} failed: {view.failure.message.rstrip('.')}"
+        if view.failure
+        else ""
+    )
+    match view.phase:
+        case "waiting" if view.retry_at is not None:
+            return f"tried again at {instant(view.retry_at)}; {failed}"
+        case "waiting":
+            return f"waits: {view.waits_for}" if view.waits_for else view.deferred or ""
+        case "failed":
+            return "; ".join(words for words in (failed, view.abandoned) if words)
+        case "skipped":
+            return view.abandoned or ""
+        case _:
+            return ""
+
+
 def _row_of_all(found: Backups, view: BackupView) -> tuple[str, ...]:
     return (
         f"{view.cache}/{view.name}",
         view.progress.phase if view.progress else view.phase,
+        view.kind,
+        f"{view.occurrence.start} of {view.occurrence.day}" if view.occurrence else "-",
         age(found.now, view.requested_at),
         age(found.now, view.taken_at),
         size(view.stored_bytes),

@@ -5,7 +5,7 @@ from urllib.parse import unquote, urlsplit
 
 import click
 
-from daemon.answers import BackupDetail
+from daemon.answers import BackupDetail, BackupView
 from daemon.cli.desk import Desk, json_option
 from daemon.cli.follow import Standing, told
 from daemon.cli.table import facts
@@ -50,13 +50,25 @@ def _about(detail: BackupDetail) -> list[tuple[str, str]]:
         ("id", view.backup_id),
         ("kind", view.kind),
         ("state", f"{state}, being read by a restore" if view.being_read else state),
+        ("serves", _occurrence(view)),
         ("waits for", view.waits_for or ""),
+        ("deferred", view.deferred or ""),
+        ("retry at", instant(view.retry_at)),
+        ("no start after", instant(view.start_before) if view.phase == "waiting" else ""),
         ("asked for", f"{instant(view.requested_at)} by {view.requested_by}"),
         ("completed", instant(view.completed_at)),
         ("attempts", str(view.attempts)),
         ("made for", f"restore {view.restore_id}" if view.restore_id else ""),
-        ("given up", view.abandoned or ""),
+        ("skipped" if view.phase == "skipped" else "given up", view.abandoned or ""),
     ]
+
+
+def _occurrence(view: BackupView) -> str:
+    """The window that it was made for: a local start, and its two ends in UTC."""
+    of = view.occurrence
+    if of is None:
+        return ""
+    return f"window {of.start} of {of.day} ({instant(of.opens_at)} to {instant(of.closes_at)})"
 
 
 def _source(snapshot: SnapshotFacts) -> list[tuple[str, str]]:

@@ -7,8 +7,11 @@ import click
 import msgspec
 
 from daemon.answers import Accepted, Backups, CacheDetail, Caches, CacheView
+from daemon.answers.policy import PolicyDetail
 from daemon.cli.cache_page import found_lines, page
 from daemon.cli.desk import Desk, F, json_option
+from daemon.cli.policy import changed, planned, told
+from daemon.cli.policy_flags import change_of, policy_options
 from daemon.cli.question import confirm
 from daemon.cli.table import Column, table
 from daemon.cli.tree import Tree
@@ -69,33 +72,65 @@ def cache() -> None:
     """Put caches under backup, change, list, show and remove them."""
 
 
-@cache.command()
+ADD_EXAMPLE = """\
+\b
+Example, with a backup every night that is kept for 14 days:
+  valkeep cache add orders --url valkey://127.0.0.1:6379 \\
+      --auto --window 02:00+2h --timezone Europe/Paris --retention-days 14
+"""
+
+
+@cache.command(epilog=ADD_EXAMPLE)
 @click.argument("name")
 @click.option("--url", required=True, help="valkey://[USER@]HOST[:PORT] or unix:///PATH.")
 @_settings_options
+@policy_options
 @json_option
 @click.pass_obj
 def add(desk: Desk, /, **given: object) -> None:
     """Put a cache under backup as NAME, after a look at it."""
-    request = msgspec.convert(_said(given), AddCache)
+    policy = change_of(given)
+    request = msgspec.convert({**_said(given), "policy": policy}, AddCache)
     answer, raw = desk.tell(Accepted, "/v1/commands", request)
-    desk.show(raw, _recorded(answer, f"Cache {request.name} is added.", desk.width))
+    lines = _recorded(answer, f"Cache {request.name} is added.", desk.width)
+    desk.show(raw, [*lines, *(told(desk, request.name) if policy else ())])
 
 
-@cache.command("set")
+SET_EXAMPLE = """\
+\b
+Example:
+  valkeep cache set orders --url valkey://10.0.0.7:6379 --retries 5
+"""
+
+
+@cache.command("set", epilog=SET_EXAMPLE)
 @click.argument("name")
 @click.option("--url", help="valkey://[USER@]HOST[:PORT] or unix:///PATH.")
 @_settings_options
+@policy_options
+@click.option("--yes", is_flag=True, help="Do not ask, whatever retention deletes at once.")
 @json_option
 @click.pass_obj
-def set_cache(desk: Desk, /, **given: object) -> None:
-    """Change how NAME is reached or where its backups go; an empty text takes a setting away."""
+def set_cache(desk: Desk, /, *, yes: bool, **given: object) -> None:
+    """Change how NAME is reached, where its backups go, or when they are made.
+
+    An empty text takes a setting away. Without any setting but those of the policy this is
+    `valkeep policy set`.
+    """
+    policy = change_of(given)
     said = _said(given)
-    if not said.keys() - {"name", "probe"}:
+    bare = not said.keys() - {"name", "probe"}
+    if policy is None and bare:
         raise click.UsageError("Nothing to set: give at least one setting.")
-    request = msgspec.convert(said, SetCache)
+    request = msgspec.convert({**said, "policy": policy}, SetCache)
+    if policy is not None and bare:
+        desk.show(*changed(desk, request.name, policy, yes=yes))
+        return
+    if policy is not None:
+        planned(desk, request.name, policy, yes=yes)
     answer, raw = desk.tell(Accepted, "/v1/commands", request)
-    desk.show(raw, _recorded(answer, f"Cache {request.name} is changed.", desk.width))
+    lines = _recorded(answer, f"Cache {request.name} is changed.", desk.width)
+    desk.show(raw, [*lines, *(told(desk, request.name) if policy else ())])
 
 
 def _said(given: Mapping[str, object]) -> dict[str, object]:
@@ -149,7 +184,10 @@ def _row(found: Caches, view: CacheView) -> tuple[str, ...]:
 def show(desk: Desk, name: str) -> None:
     """Show all that is known of the cache NAME."""
     detail, raw = desk.ask(CacheDetail, path_of("caches", name))
-    desk.show(raw, page(detail, desk.width))
+    policy: PolicyDetail | None = None
+    if not desk.as_json:
+        policy, _ = desk.ask(PolicyDetail, path_of("caches", name, "policy"))
+    desk.show(raw, page(detail, policy.policy if policy else None, desk.width))
 
 
 @cache.command()

@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 
 from daemon.answers import CacheDetail
+from daemon.answers.policy import PolicyView
 from daemon.cli.table import facts
 from daemon.cli.words import age, instant, plural, size
 from events.facts import Probe
 
 
-def page(detail: CacheDetail, width: int) -> Iterator[str]:
-    """The lines of the page."""
+def page(detail: CacheDetail, policy: PolicyView | None, width: int) -> Iterator[str]:
+    """The lines of the page; the policy in one of them."""
     view = detail.cache
     settings, newest = view.settings, view.newest
     by = "declared in the configuration" if view.declared else "added by command"
@@ -22,6 +23,7 @@ def page(detail: CacheDetail, width: int) -> Iterator[str]:
         ("password", _password(file=settings.password_file, variable=settings.password_env)),
         ("suspended", view.suspended or ""),
         ("since", f"{instant(view.added_at)}, {by}"),
+        ("policy", _policy(policy) if policy else ""),
         ("backups", f"{plural(view.backups, 'backup')}, {size(view.stored_bytes)} stored"),
         ("newest", f"{newest.name}, {age(detail.now, newest.taken_at)}" if newest else "none"),
     ]
@@ -34,6 +36,16 @@ def page(detail: CacheDetail, width: int) -> Iterator[str]:
     else:
         yield f"looked at {age(detail.now, view.probed_at)}"
         yield from found_lines(view.probe, width, indent="  ")
+
+
+def _policy(view: PolicyView) -> str:
+    settings = view.settings
+    if not settings.auto:
+        return "auto backups are off"
+    windows = ", ".join(settings.windows) or "no window"
+    kept = f"kept for {plural(settings.retention_days, 'day')}"
+    see = f"`valkeep policy show {view.cache}`"
+    return f"auto backups in {windows} ({settings.timezone}), {kept}: {see}"
 
 
 def _password(*, file: str | None, variable: str | None) -> str:

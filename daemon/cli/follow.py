@@ -40,7 +40,7 @@ def backup(desk: Desk, backup_id: str, timeout_seconds: float | None) -> tuple[B
     def asked(wait: float) -> tuple[BackupDetail, bytes]:
         return desk.ask(BackupDetail, path_of("backups", backup_id), wait=wait)
 
-    return _until_ended(asked, _of_backup, _sign(desk), timeout_seconds)
+    return _until_ended(asked, of_backup, _sign(desk), timeout_seconds)
 
 
 def restore(
@@ -54,9 +54,12 @@ def restore(
     return _until_ended(asked, _of_restore, _sign(desk), timeout_seconds)
 
 
-def _of_backup(detail: BackupDetail) -> Standing:
+def of_backup(detail: BackupDetail) -> Standing:
+    """What is shown of a backup; one that waits for a retry with its last failure."""
     view = detail.backup
     label = view.phase if view.waits_for is None else f"waiting: {view.waits_for}"
+    if view.phase == "waiting" and view.failure is not None:
+        label = f"attempt {view.attempts} failed: {view.failure.message} ({label})"
     return Standing(view.phase not in ("waiting", "running"), label, view.progress, detail.now)
 
 

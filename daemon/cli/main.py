@@ -35,9 +35,13 @@ class Root(Tree):
 
     branches: Mapping[str, Branch] = {
         "status": Branch("daemon.cli.status", "status", "Is all well? What runs? How old is what?"),
+        "check": Branch("daemon.cli.check", "check", "One line per rule, for monitoring."),
+        "schedule": Branch("daemon.cli.schedule", "schedule", "What starts when, in local time."),
         "cache": Branch("daemon.cli.cache", "cache", "Put caches under backup, and look at them."),
+        "policy": Branch("daemon.cli.policy", "policy", "When backups are made by themselves."),
         "backup": Branch("daemon.cli.backup", "backup", "Make, list, show and delete backups."),
         "restore": Branch("daemon.cli.restore", "restore", "Restore a backup into a cache."),
+        "retention": Branch("daemon.cli.retention", "retention", "Which backups go when, and why."),
         "events": Branch("daemon.cli.event", "events", "What happened, by whom and when."),
         "audit": Branch("daemon.cli.audit", "audit", "Prove that nobody edited the history."),
         "serve": Branch("daemon.cli.serve", "serve", "Run the daemon."),

@@ -8,15 +8,16 @@ from daemon.answers import BackupView, CacheView, RestoreView, Status
 from daemon.cli.desk import Desk, json_option
 from daemon.cli.follow import Standing, told
 from daemon.cli.table import Column, table
-from daemon.cli.words import age, duration, plural, size
+from daemon.cli.words import age, duration, plural, sentence, size
 
 WATCH_SECONDS = 2.0
 CACHES = (
     Column("CACHE"),
-    Column("NEWEST BACKUP", rank=2),
+    Column("NEWEST GOOD", rank=1),
     Column("TAKEN"),
-    Column("BACKUPS", rank=1, right=True),
-    Column("STORED", rank=1, right=True),
+    Column("NEXT START"),
+    Column("BACKUPS", rank=2, right=True),
+    Column("STORED", rank=3, right=True),
     Column("NOTE"),
 )
 VAULTS = (
@@ -58,7 +59,7 @@ def page(desk: Desk, found: Status) -> Iterator[str]:
     if not found.caches:
         yield "No cache is backed up yet: valkeep cache add NAME --url valkey://HOST:PORT"
     for problem in found.problems:
-        yield f"  {desk.mark('!', colour='red')} {problem.message}"
+        yield f"  {desk.mark('!', colour='red')} {sentence(problem.message)}"
         yield f"    hint: {problem.hint}"
     yield from _running(found)
     caches = [_cache_row(found, view) for view in found.caches]
@@ -78,12 +79,15 @@ def _apart(lines: list[str]) -> list[str]:
 
 
 def _cache_row(found: Status, view: CacheView) -> tuple[str, ...]:
-    newest = view.newest
+    # Where backups are scheduled, only those count (A12).
+    newest = view.scheduled if view.next_start else view.newest
     note = "suspended" if view.suspended else "last one failed" if view.failed else ""
+    start = view.next_start
     return (
         view.name,
         newest.name if newest else "-",
         age(found.now, newest.taken_at if newest else None),
+        f"{start.local:%Y-%m-%d %H:%M} {start.zone}" if start else "-",
         f"{view.backups:,}",
         size(view.stored_bytes),
         note,
@@ -105,6 +109,8 @@ def _running(found: Status) -> Iterator[str]:
 
 def _backup_state(found: Status, view: BackupView) -> str:
     waits = f"waiting: {view.waits_for}" if view.waits_for else view.phase
+    if view.phase == "waiting" and view.failure is not None:
+        waits = f"{waits}; attempt {view.attempts} failed: {view.failure.message}"
     return told(Standing(ended=False, label=waits, progress=view.progress, now=found.now))
 
 

@@ -16,13 +16,21 @@ from msgspec.structs import fields
 from daemon.config.lines import Place, locate
 from daemon.config.problem import ConfigError, Problem, Wrong, near_miss
 from daemon.config.rules import LATER, TEXTS
-from daemon.config.settings import Config, VaultConfig
+from daemon.config.settings import Config, PolicyConfig, VaultConfig
 from daemon.config.shape import misfit
-from daemon.config.together import Found, Table, contradictions, with_vaults
-from events.facts import CacheSettings
+from daemon.config.together import Found, Table, contradictions, sections, with_vaults
+from events.facts import CacheName, CacheSettings, Policy
+from projections.policy import parsed_windows
 
-_SECTIONS: Mapping[str, type[Struct]] = {field.name: field.type for field in fields(Config)}
+_SECTIONS: Mapping[str, type[Struct]] = {
+    field.name: field.type for field in fields(Config) if field.name != "policies"
+}
 _NAMED: Mapping[str, type[Struct]] = {"vaults": VaultConfig, "caches": CacheSettings}
+_BELOW: Mapping[type[Struct], Mapping[str, type[Struct]]] = {
+    CacheSettings: {"policy": PolicyConfig}
+}
+"""Sections inside a section."""
+_OF_POLICY = frozenset(PolicyConfig.__struct_fields__)
 _FILLED_IN = frozenset({"vault"})  # required, but with one vault it has a default
 _SECRET = re.compile(
     r"(.*[_-])?(pass|passwd|password|passphrase|secret|token|credentials?|key|key[_-]id|auth)",
@@ -47,7 +55,19 @@ def load(text: str, path: Path) -> Config:
     ]
     if problems:
         raise ConfigError(path, problems)
-    return msgspec.convert(with_vaults(document), Config)
+    policies = _policies(document)
+    return msgspec.convert({**with_vaults(document), "policies": policies}, Config)
+
+
+def _policies(document: Table) -> Mapping[CacheName, Policy]:
+    """The policies of those caches that have one, from a document without a problem."""
+    found = {}
+    for name, cache in sections(document, "caches").items():
+        if "policy" in cache:
+            said = msgspec.convert(cache["policy"], PolicyConfig)
+            given = {field: getattr(said, field) for field in _OF_POLICY}
+            found[CacheName(name)] = Policy(**{**given, "windows": parsed_windows(said.windows)})
+    return found
 
 
 def _syntax_problem(text: str, *, told: str) -> Problem:
@@ -86,11 +106,17 @@ def _named_sections(kind: str, named: Table) -> Found:
 
 def _section(place: Place, table: Table, shape: type[Struct]) -> Found:
     known = {field.name: field for field in fields(shape)}
+    below = _BELOW.get(shape, {})
     for name, value in table.items():
+        own = (*place, name)
         if name in known:
-            yield from _setting((*place, name), value, shape=known[name].type)
+            yield from _setting(own, value, shape=known[name].type)
+        elif name not in below:
+            yield own, _unknown(own, [*known, *below])
+        elif isinstance(value, dict):
+            yield from _section(own, value, below[name])
         else:
-            yield (*place, name), _unknown((*place, name), list(known))
+            yield own, Wrong("is not a section", f"Allowed: [{_told(own)}], settings below it.")
     for field in known.values():
         if field.required and field.name not in table.keys() | _FILLED_IN:
             yield place, Wrong(f"{field.name} is missing", "It has no default.")
@@ -122,6 +148,8 @@ def _unknown(place: Place, known: list[str]) -> Wrong:
         homes = ", ".join(own for own in known if own.endswith(("_file", "_env")))
         kept = f"Name where it is kept: {homes}." if homes else "Take it out."
         return Wrong("a secret does not belong in this file (it is not shown)", kept)
+    if len(place) > 2 and "policy" in known and name in _OF_POLICY:
+        return Wrong("there is no such setting", f"It belongs into [{_told(place[:2])}.policy].")
     kind = "section" if len(place) == 1 else "setting"
     return Wrong(
         f"there is no such {kind}", f"{near_miss(name, known)}Allowed: {', '.join(known)}."

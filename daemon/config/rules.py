@@ -10,6 +10,7 @@ from ipaddress import ip_address
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from daemon.config.problem import Wrong
+from projections.policy import Unfit, window_unfit, zone_unfit
 
 Rule = Callable[[str], Wrong | None]
 
@@ -147,6 +148,23 @@ def region(text: str) -> Wrong | None:
     return None if NAME.fullmatch(text) else Wrong("is not a region", 'Allowed: as "eu-west-3".')
 
 
+def timezone(text: str) -> Wrong | None:
+    """A time zone that this host's IANA database has (A4)."""
+    return next((told(unfit) for unfit in zone_unfit(text)), None)
+
+
+def window(text: str) -> Wrong | None:
+    """One daily window: its form and its length (A4); overlaps are told elsewhere."""
+    unfit = window_unfit(text)
+    return told(unfit) if unfit is not None else None
+
+
+def told(unfit: Unfit) -> Wrong:
+    """What is wrong with a policy, as it is told of a file."""
+    meant = f"Did you mean {unfit.meant}? " if unfit.meant else ""
+    return Wrong(unfit.wrong, f"{meant}Allowed: {unfit.allowed}.")
+
+
 def _split(text: str) -> SplitResult | None:
     """The parts of a URL, or None; errors of `urlsplit` would show what stands in it."""
     try:
@@ -225,6 +243,8 @@ TEXTS: Mapping[str, Rule] = {
     "caches.*.url": cache_url,
     "caches.*.password_file": absolute_path,
     "caches.*.password_env": variable,
+    "caches.*.policy.timezone": timezone,
+    "caches.*.policy.windows": window,
 }
 """The rule of each text; an element of a list has its list's."""
 
@@ -235,7 +255,7 @@ LATER: Mapping[str, str] = {
     "vaults.*.recipients": "encryption is",
     "vaults.*.identity_file": "encryption is",
     "caches.*.copy_to": "a copy in a second vault is",
-    "caches.*.policy": "a policy for backups is",
+    "caches.*.policy.verify": "verification by policy is",
     "caches.*.tls_ca_file": "TLS is",
     "caches.*.tls_cert_file": "TLS is",
     "caches.*.tls_key_file": "TLS is",

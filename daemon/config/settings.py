@@ -1,7 +1,8 @@
 """Every setting there is, with its default: the shape of the configuration file.
 
 Names are a contract with whoever wrote a file. Holds where secrets are to be found, never
-a secret. A cache's section is `CacheSettings` itself, which events carry too.
+a secret. A cache's section is `CacheSettings` itself, which events carry too; its policy is
+read as `PolicyConfig` and kept beside it as the `Policy` that events carry.
 """
 
 from collections.abc import Mapping
@@ -10,7 +11,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from events.facts import CacheName, CacheSettings, VaultName
+from events.facts import CacheName, CacheSettings, Policy, VaultName
+from projections.policy import RANGES
 
 
 class DaemonConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -46,6 +48,22 @@ class VaultConfig(Struct, frozen=True, forbid_unknown_fields=True):
     secret_access_key_file: str | None = None
 
 
+def _within(setting: str) -> Meta:
+    low, high = RANGES[setting]
+    return Meta(ge=low, le=high)
+
+
+class PolicyConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """``[caches.NAME.policy]``: `Policy` as it is written, its windows as texts (A1-A4, A11)."""
+
+    auto: bool = False
+    retention_days: Annotated[int, _within("retention_days")] = 7
+    retries: Annotated[int, _within("retries")] = 3
+    timezone: str = "UTC"
+    windows: tuple[str, ...] = ()
+    keep_last: Annotated[int, _within("keep_last")] = 1
+
+
 class RestoreConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """``[restore]``: the listener that a restore's target replicates from (DESIGN 7)."""
 
@@ -75,10 +93,14 @@ class TimeoutConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
-    """A whole configuration file, checked; every cache names the vault that it uses."""
+    """A whole configuration file, checked; every cache names the vault that it uses.
+
+    `policies` has those caches whose section has a policy; it is no section of its own.
+    """
 
     vaults: Mapping[VaultName, VaultConfig]
     caches: Mapping[CacheName, CacheSettings] = {}
+    policies: Mapping[CacheName, Policy] = {}
     daemon: DaemonConfig = DaemonConfig()
     roles: RolesConfig = RolesConfig()
     restore: RestoreConfig = RestoreConfig()

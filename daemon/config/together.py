@@ -8,7 +8,9 @@ from collections.abc import Iterator, Mapping
 
 from daemon.config.lines import Place
 from daemon.config.problem import Wrong, near_miss
+from daemon.config.rules import told
 from daemon.config.settings import VaultConfig
+from projections.policy import window_unfit, windows_unfit
 
 Table = Mapping[str, object]
 Found = Iterator[tuple[Place, Wrong]]
@@ -32,13 +34,21 @@ def contradictions(document: Table) -> Found:
     for name, cache in sections(document, "caches").items():
         for own, wrong in _of_cache(cache, list(vaults)):
             yield ("caches", name, *own), wrong
+        policy = cache.get("policy")
+        if isinstance(policy, dict):
+            for own, wrong in _of_policy(policy):
+                yield ("caches", name, "policy", *own), wrong
 
 
 def with_vaults(document: Table) -> Table:
-    """A document without contradictions, in which each cache names the vault that it uses."""
+    """A document without contradictions, in which each cache names the vault that it uses.
+
+    Without policies: they are kept elsewhere.
+    """
     only = next(iter(sections(document, "vaults")))
     caches = {
-        name: {"vault": only, **cache} for name, cache in sections(document, "caches").items()
+        name: {"vault": only, **{own: cache[own] for own in cache if own != "policy"}}
+        for name, cache in sections(document, "caches").items()
     }
     return {**document, "caches": caches}
 
@@ -84,6 +94,21 @@ def _of_cache(cache: Table, vaults: list[str]) -> Found:
     elif isinstance(named, str) and vaults and named not in vaults:
         allowed = f"{near_miss(named, vaults)}Allowed: {', '.join(vaults)}."
         yield ("vault",), Wrong(f'is "{named}", and there is no such vault', allowed)
+
+
+def _of_policy(policy: Table) -> Found:
+    windows = policy.get("windows")
+    if not isinstance(windows, list) or not windows:
+        return
+    if "auto" not in policy:
+        wrong = Wrong(
+            "has windows, and does not say whether they are used",
+            "Say auto = true; or auto = false, which keeps them for later.",
+        )
+        yield (), wrong
+    fit = [text for text in windows if isinstance(text, str) and window_unfit(text) is None]
+    for unfit in windows_unfit(fit):
+        yield ("windows",), told(unfit)
 
 
 def _two_homes(table: Table, secret: str) -> Found:

@@ -9,6 +9,7 @@ import signal
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator, Mapping
 from contextlib import asynccontextmanager, closing, contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
@@ -20,6 +21,7 @@ from msgspec import Struct
 
 from daemon.answers import Accepted, BackupDetail, Backups, BackupView, RestoreDetail, RestoreView
 from daemon.api.streams import EventLine
+from daemon.app.real import OFFSET_VARIABLE, SystemClock
 from daemon.client import Client, Query, path_of
 from daemon.commands import AddCache, Request, RequestBackup, RequestRestore
 from daemon.errors import Forbidden, Unreachable
@@ -86,6 +88,8 @@ class DaemonProcess:
             "NOTIFY_SOCKET": str(directory / "n"),
             **environment,
         }
+        self.clock = SystemClock()
+        """As the daemon's own, which it has from its next start on."""
         self._nursery = nursery
         self._pid: int | None = None
         self._code: int | None = None
@@ -109,8 +113,13 @@ bind = "127.0.0.1"
         assert self._pid is not None, "no daemon was started"
         return self._pid
 
-    async def start(self, *, doom: str | None = None) -> None:
-        """Run it until it says that it is ready; with a doom it will kill itself there."""
+    async def start(self, *, doom: str | None = None, offset: timedelta | None = None) -> None:
+        """Run it until it says that it is ready; with a doom it will kill itself there.
+
+        An offset is added to its wall clock, in this run and in later ones without one.
+        """
+        if offset is not None:
+            self.clock = SystemClock(offset)
         self.launch(doom=doom)
         await _first_of(self.ended, lambda: self.notices.said(b"READY=1"))
         assert self.running(), f"the daemon ended at once: {self.output()}"
@@ -120,9 +129,16 @@ bind = "127.0.0.1"
         assert not self.running(), "a daemon runs already"
         self._code = None
         output = self.directory / "output"
+        moved = {OFFSET_VARIABLE: str(self.clock.offset.total_seconds())}
         self._pid = self._nursery.birth(
-            Birth(str(self.config), str(output), self.environment, doom)
+            Birth(str(self.config), str(output), self.environment | moved, doom)
         )
+
+    async def travel(self, to: datetime, *, doom: str | None = None) -> None:
+        """Stop it, if it runs, and start it when its wall clock shows this instant."""
+        if self.running():
+            assert await self.stop() == 0, self.output()
+        await self.start(doom=doom, offset=to - SystemClock().now())
 
     def running(self) -> bool:
         """Whether the process that was started last has not been seen to end."""

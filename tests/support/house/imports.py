@@ -71,9 +71,10 @@ HOUSE: Mapping[str, Room] = {
     "daemon.errors": Room(pure=True),
     "daemon.ports": Room(pure=True),
     "daemon.commands": Room(TRUTH, ("msgspec",), pure=True),
-    "daemon.answers": Room((*TRUTH, "daemon.commands"), ("msgspec",), pure=True),
+    "daemon.answers": Room((*TRUTH, "daemon.answers", "daemon.commands"), ("msgspec",), pure=True),
     "daemon.board": Room((), ("msgspec",), pure=True),
-    "daemon.config": Room(("daemon.config",), ("msgspec",)),
+    # The rules of a policy are written once, for the file and for commands.
+    "daemon.config": Room(("daemon.config", "projections.policy"), ("msgspec",)),
     "daemon.decide": Room(
         (*TRUTH, "projections", "daemon.decide", "daemon.commands"), ("msgspec",), pure=True
     ),
@@ -115,6 +116,7 @@ HOUSE: Mapping[str, Room] = {
         (
             *TRUTH,
             "projections",
+            "daemon.actors.bulkhead",
             "daemon.actors.seams",
             "daemon.board",
             "daemon.commands",

@@ -1,12 +1,13 @@
-"""Where secrets come from, and what ids look like."""
+"""Where secrets come from, what ids look like, and how tests move the clock."""
 
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from daemon.app.real import RandomIds, SystemClock, secret
-from daemon.errors import Permanent
+from daemon.app.real import OFFSET_VARIABLE, RandomIds, SystemClock, clock_offset, secret
+from daemon.errors import BadRequest, Permanent
 from daemon.storage import names
 from events.facts import BackupId, CacheName
 
@@ -63,3 +64,27 @@ def test_a_secret_that_cannot_be_had_says_where_it_should_be(tmp_path: Path) -> 
         secret(file=None, variable="UNSET_VARIABLE")
 
     assert ("secret-unreadable", "secret-missing") == (missing.value.code, unset.value.code)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("", 0), ("0", 0), ("-0.5", -0.5), ("1e6", 1e6)])
+def test_a_test_may_move_the_clock(text: str, seconds: float) -> None:
+    """The wall clock is moved by so many seconds, forwards or back, in fractions too."""
+    assert timedelta(seconds=seconds) == clock_offset({OFFSET_VARIABLE: text})
+
+
+def test_a_moved_clock_shows_another_time() -> None:
+    """An offset is in what the clock shows, and without one it shows the host's time."""
+    plain, moved = SystemClock(clock_offset({})), SystemClock(timedelta(days=400))
+
+    assert timedelta(days=399) < moved.now() - plain.now() < timedelta(days=401)
+    assert plain.now().tzinfo is UTC
+    assert plain.now() > datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("text", ["soon", "nan", "inf", "-inf", "1e12", "12h", "0x10"])
+def test_a_clock_offset_that_is_no_number_is_refused(text: str) -> None:
+    """What is no number of seconds within a century ends the daemon, and the variable is named."""
+    with pytest.raises(BadRequest, match=f"{OFFSET_VARIABLE} is '{text}'") as refused:
+        clock_offset({OFFSET_VARIABLE: text})
+
+    assert ("clock-offset", True) == (refused.value.code, bool(refused.value.hint))

@@ -188,7 +188,7 @@ def test_a_slip_is_answered_with_what_was_meant(setting: str, meant: str, text: 
         '[restore]\ntls_key_file = "/k"\n',
         '[vaults.main]\nrecipients = ["age1x"]\n',
         '[vaults.main]\nidentity_file = "/i"\n',
-        "[caches.orders.policy]\nauto = true\n",
+        '[caches.orders.policy]\nauto = true\nverify = "daily"\n',
         '[caches.orders]\ncopy_to = "second"\n',
         '[caches.orders]\ntls_ca_file = "/ca"\n',
         '[caches.orders]\nurl = "valkeys://h"\n',

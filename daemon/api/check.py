@@ -1,0 +1,35 @@
+"""`valkeep check` as an answer: every rule's verdict on the installation and its caches."""
+
+from msgspec import Struct
+
+from daemon.answers.check import Checked, CheckLine
+from daemon.api.asked import Asked
+from daemon.api.find import cache_named
+from daemon.api.health import judged
+from daemon.api.queries import moment_of
+from projections.checks import worst
+
+
+class CheckQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """`cache`: of this one and the installation only."""
+
+    cache: str | None = None
+
+
+async def check(asked: Asked) -> Checked:
+    """Every rule's verdict, worst first."""
+    moment, name = moment_of(asked), asked.queried(CheckQuery).cache
+    only = None if name is None else cache_named(moment.state, name).name
+    lines = await judged(moment, asked.outside.ledger.trouble, only)
+    told = tuple(
+        CheckLine(
+            level=line.level,
+            rule=line.rule,
+            message=line.message,
+            cache=line.cache,
+            hint=line.hint,
+            code=line.code,
+        )
+        for line in lines
+    )
+    return Checked(level=worst(lines), lines=told, now=moment.now)
