@@ -13,7 +13,8 @@ from daemon.errors import BadRequest, Permanent
 from daemon.storage import names
 from daemon.storage.manifest import Manifest, ShardObject
 from daemon.storage.vault import ObjectName, Vault
-from events.facts import BackupId, CacheName
+from daemon.storage.vault_errors import still_there
+from events.facts import ONLY_SHARD, BackupId, CacheName
 
 MANIFEST_LIMIT_BYTES = 64 << 20
 MOST_BLOCKS = 65_536
@@ -97,11 +98,15 @@ async def delete_backup(
 ) -> None:
     """Delete a backup, or what so many attempts at it have left; may be repeated.
 
-    The manifest goes first: from then on the backup does not exist, whatever happens next.
+    The manifest goes first: from then on the backup does not exist, whatever happens next. The
+    data is asked for by its name at last: a listing that came back short is no proof (S1).
     """
     for attempt in range(attempts, 0, -1):
+        folder = names.backup_folder(cache, backup_id, attempt)
         await vault.delete(names.manifest_object(cache, backup_id, attempt))
-        await vault.clear(names.backup_folder(cache, backup_id, attempt))
+        await vault.clear(folder)
+        if await vault.size(names.shard_object(cache, backup_id, ONLY_SHARD, attempt)) is not None:
+            raise still_there(vault.url, prefix=folder)
 
 
 def _check_parts(manifest: Manifest) -> None:

@@ -4,12 +4,13 @@ Knows the small file that says so. How an installation gets its id, and the taki
 foreign vault, are decided elsewhere.
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 import msgspec
 from msgspec import Struct
 
-from daemon.errors import Permanent
+from daemon.errors import Permanent, Transient
 from daemon.storage.names import OWNER
 from daemon.storage.vault import Vault
 from events.facts import InstallationId
@@ -39,16 +40,20 @@ async def owner(vault: Vault) -> Owner | None:
         ) from error
 
 
-async def claim(vault: Vault, installation: InstallationId) -> Owner:
+async def claim(
+    vault: Vault, installation: InstallationId, *, used: Callable[[], bool] = lambda: False
+) -> Owner:
     """Make a fresh vault ours, or find that it is; another's is ``vault-foreign``.
 
-    Of two that claim a fresh vault at the same time exactly one succeeds, where the vault can
-    tell "only if there is none" (S3 servers without conditional writes cannot).
+    Of two that claim a fresh vault at the same time exactly one succeeds. One that is `used`,
+    because the log knows of backups in it, cannot be fresh: where nobody's name is in it, it is
+    ``vault-owner-missing``, for then it is an empty mount point, or another bucket.
     """
     found = await owner(vault)
+    if found is None and used():
+        raise _owner_missing(vault, installation)
     if found is None:
-        ours = Owner(format=1, installation=installation)
-        await vault.put_new(OWNER, msgspec.json.encode(ours))
+        await vault.put_new(OWNER, _encoded(installation))
         found = await owner(vault)
     if found is None:
         raise Permanent(
@@ -63,3 +68,16 @@ async def claim(vault: Vault, installation: InstallationId) -> Owner:
             "it is read-only here; to take it over: `valkeep recover --adopt`",
         )
     return found
+
+
+def _encoded(installation: InstallationId) -> bytes:
+    return msgspec.json.encode(Owner(format=1, installation=installation))
+
+
+def _owner_missing(vault: Vault, installation: InstallationId) -> Transient:
+    return Transient(
+        "vault-owner-missing",
+        f"{vault.url} holds backups of this installation by its log, but no {OWNER}",
+        "is its disk mounted, and is it the right bucket? If it was emptied on purpose, put this "
+        f"into {OWNER} there: {_encoded(installation).decode()}",
+    )

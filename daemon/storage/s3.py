@@ -18,6 +18,7 @@ from daemon.storage.names import checked_folder, checked_prefix, checked_segment
 from daemon.storage.one_error import one_error
 from daemon.storage.s3_calls import Server
 from daemon.storage.s3_errors import Call, code_of
+from daemon.storage.s3_first import put_first
 from daemon.storage.s3_upload import S3Writer
 from daemon.storage.vault import ObjectInfo, ObjectName
 from daemon.storage.vault_errors import missing, still_there, too_short
@@ -69,9 +70,12 @@ class S3Vault:
         checked_segments(name)
         if await self.size(name) is not None:
             return False
-        if await s3_objects.put(self._server, name, data, only_new=True):
+        if await put_first(self, name, data, self._put_if_none):
             return True
-        return await self.get(name, limit_bytes=len(data)) == data
+        return await self.get(name, limit_bytes=1 << 20) == data
+
+    async def _put_if_none(self, name: ObjectName, data: bytes) -> bool:
+        return await s3_objects.put(self._server, name, data, only_new=True)
 
     async def get(self, name: ObjectName, limit_bytes: int) -> bytes | None:
         """See `Vault.get`."""

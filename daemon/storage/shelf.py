@@ -1,9 +1,10 @@
-"""The configured vaults by name: opened once, claimed before the first write (S2).
+"""The configured vaults by name: opened once, looked at before each use that writes (S2).
 
 Knows which vaults there are. What is in them, and what they are made of, is theirs.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from daemon.errors import Permanent
 from daemon.storage.ownership import claim
@@ -16,11 +17,17 @@ Opener = Callable[[], Vault]
 class Shelf:
     """All vaults of one daemon. Not safe to share between event loops."""
 
-    def __init__(self, openers: Mapping[VaultName, Opener], installation: InstallationId) -> None:
+    def __init__(
+        self,
+        openers: Mapping[VaultName, Opener],
+        installation: InstallationId,
+        used: Callable[[VaultName], bool] = lambda _: False,
+    ) -> None:
+        """`used` tells whether the log knows of backups in a vault: then it is not fresh."""
         self._openers = dict(openers)
         self._installation = installation
+        self._used = used
         self._open: dict[VaultName, Vault] = {}
-        self._ours: set[VaultName] = set()
         self._retired: list[Vault] = []
 
     @property
@@ -39,12 +46,12 @@ class Shelf:
     async def writable(self, name: VaultName) -> Vault:
         """A vault that is ours; the first use of a fresh one makes it ours.
 
-        Raises `Permanent("vault-foreign")` for a vault of another installation.
+        It is looked at each time, before a job that writes: it may have been taken over, or its
+        disk may be gone. Raises ``vault-foreign`` for a vault of another installation, and
+        ``vault-owner-missing`` for one that has lost what it held.
         """
         vault = await self.readable(name)
-        if name not in self._ours:
-            await claim(vault, self._installation)
-            self._ours.add(name)
+        await claim(vault, self._installation, used=partial(self._used, name))
         return vault
 
     def replace(self, openers: Mapping[VaultName, Opener]) -> None:
@@ -52,7 +59,6 @@ class Shelf:
         self._openers = dict(openers)
         self._retired += self._open.values()
         self._open.clear()
-        self._ours.clear()
 
     async def aclose(self) -> None:
         """Close every vault that was opened."""

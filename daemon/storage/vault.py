@@ -60,8 +60,9 @@ class Vault(Protocol):
     async def put_new(self, name: ObjectName, data: bytes) -> bool:
         """As `put`, but only where there is none; False when there is one already.
 
-        Of several at the same time one gets True. S3 servers that pass over
-        ``If-None-Match`` cannot promise that: there each may, and the last one's bytes stay.
+        Of several with different bytes at the same time at most one gets True. On an S3 server
+        that passes over ``If-None-Match`` it may raise ``vault-contested`` instead, having
+        stored nothing; and it is for objects that are wanted once in a vault's life.
         """
         ...
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.errors import Permanent
+from daemon.errors import Permanent, Transient
 from daemon.storage import catalog, names
 from daemon.storage.manifest import Manifest
 from daemon.storage.memory import MemoryStore, MemoryVault
@@ -142,4 +142,24 @@ async def test_deleting_begins_with_the_manifest(monkeypatch: pytest.MonkeyPatch
     assert list(store.objects) == [names.shard_object(CACHE, ID, ONLY_SHARD)]
     for _ in range(2):
         await catalog.delete_backup(vault, CACHE, ID)
+    assert store.objects == {}
+
+
+async def test_a_short_listing_is_no_proof_that_all_is_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """S1: a vault whose listing lacks what is there does not end a deletion; a whole one does."""
+    store = MemoryStore()
+    vault = MemoryVault(store)
+    await a_backup(vault)
+
+    async def nothing_listed(vault: MemoryVault, prefix: str) -> None:
+        """Clears what a listing shows, and it shows nothing."""
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryVault, "clear", nothing_listed)
+        with pytest.raises(Transient) as left:
+            await catalog.delete_backup(vault, CACHE, ID)
+    assert left.value.code == "vault-not-clear"
+    await catalog.delete_backup(vault, CACHE, ID)
     assert store.objects == {}
