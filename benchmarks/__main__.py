@@ -1,19 +1,37 @@
 """`make bench`: the rows of the budgets that exist so far.
 
-``BENCH_SMALL=1`` runs the same on a tenth of the data, to see that it works.
+``BENCH_SMALL=1`` runs the same on a tenth of the data, to see that it works. Numbers of rows
+after ``python -m benchmarks`` run these only, as in ``python -m benchmarks 7 10``.
 """
 
 import os
+import sys
 
+from benchmarks.idle import idle
+from benchmarks.log_rows import appends, folds
 from benchmarks.rows import memory, to_directory, to_s3
 from benchmarks.stage import stage
 
 GB = 1_000_000_000
+BACKUPS = {"1", "2", "3"}
+"""Rows that share one stage: a server with data, a daemon, and S3."""
 
 
 def main() -> None:
-    """Run all rows and print them."""
+    """Run the rows that are asked for, or all, and print them."""
     scale = 0.1 if os.environ.get("BENCH_SMALL") else 1.0
+    wanted = set(sys.argv[1:]) or {*BACKUPS, "7", "8", "10"}
+    if wanted & BACKUPS:
+        _backups(scale)
+    if "7" in wanted:
+        appends(events=int(64_000 * scale), rounds=3)
+    if "8" in wanted:
+        folds(events=int(1_000_000 * scale), rounds=3)
+    if "10" in wanted:
+        idle(caches=int(10_000 * scale), watch_seconds=60)
+
+
+def _backups(scale: float) -> None:
     with stage() as made:
         url = f"valkey://127.0.0.1:{made.port}"
         print(f"engine {made.engine.label}, {os.cpu_count()} cores; rdbcompression no", flush=True)
