@@ -89,6 +89,7 @@ class BackupView(Answer, frozen=True):
     progress: ProgressView | None = None
     failure: Failure | None = None
     abandoned: str | None = None
+    encrypted: bool = False
 
 
 class BackupDetail(Answer, frozen=True):

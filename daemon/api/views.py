@@ -65,6 +65,7 @@ def backup_view(moment: Moment, backup: Backup) -> BackupView:
         progress=progress_view(moment, backup.backup_id),
         failure=backup.failure,
         abandoned=backup.abandoned,
+        encrypted=bool(stored and stored.recipients),
     )
 
 

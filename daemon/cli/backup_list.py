@@ -1,5 +1,7 @@
 """`valkeep backup list`: one line for each backup."""
 
+from collections.abc import Sequence
+
 import click
 
 from daemon.answers import Backups, BackupView
@@ -15,6 +17,8 @@ COLUMNS = (
     Column("KEYS", rank=1, right=True),
     Column("ID", rank=3),
 )
+ENCRYPTED = Column("ENCRYPTED")
+"""Beside the others as soon as one backup is."""
 COLUMNS_OF_ALL = (
     Column("BACKUP"),
     Column("STATE"),
@@ -41,10 +45,17 @@ def list_backups(desk: Desk, *, cache: str | None, every: bool) -> None:
         rows = [_row_of_all(found, view) for view in found.backups]
         desk.show(raw, table(COLUMNS_OF_ALL, rows, desk.width))
         return
+    columns: Sequence[Column] = COLUMNS
     rows = [_row(found, view) for view in found.backups]
+    if any(view.encrypted for view in found.backups):
+        columns = (COLUMNS[0], ENCRYPTED, *COLUMNS[1:])
+        rows = [
+            (row[0], "age" if view.encrypted else "no", *row[1:])
+            for row, view in zip(rows, found.backups, strict=True)
+        ]
     stored = sum(view.stored_bytes or 0 for view in found.backups)
     total = f"{plural(len(rows), 'backup')}, {size(stored)} stored"
-    desk.show(raw, [*table(COLUMNS, rows, desk.width), total])
+    desk.show(raw, [*table(columns, rows, desk.width), total])
 
 
 def _row(found: Backups, view: BackupView) -> tuple[str, ...]:

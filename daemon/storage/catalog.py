@@ -12,7 +12,7 @@ import msgspec
 from daemon.errors import BadRequest, Permanent
 from daemon.storage import names
 from daemon.storage.manifest import Manifest, ShardObject
-from daemon.storage.vault import ObjectName, Vault
+from daemon.storage.vault import Vault
 from events.facts import BackupId, CacheName
 
 MANIFEST_LIMIT_BYTES = 64 << 20
@@ -114,9 +114,14 @@ def _check_parts(manifest: Manifest) -> None:
 
 def _check_shard(manifest: Manifest, shard: ShardObject) -> None:
     """An object outside the backup's own folder, sizes that do not add up, absurd numbers."""
-    plain = names.shard_object(manifest.cache, manifest.backup_id, shard.shard, manifest.attempt)
-    if shard.object not in (plain, ObjectName(f"{plain}.age")):
+    encrypted = "age" in shard.codecs
+    place = names.shard_object(
+        manifest.cache, manifest.backup_id, shard.shard, manifest.attempt, encrypted=encrypted
+    )
+    if shard.object != place:
         raise msgspec.ValidationError(f"shard {shard.shard} lies at a strange place")
+    if encrypted != bool(shard.recipients):
+        raise msgspec.ValidationError(f"shard {shard.shard} does not tell who can decrypt it")
     sizes = [block.size_bytes for block in shard.blocks]
     if len(sizes) > MOST_BLOCKS or min(sizes, default=1) < 1 or shard.plain_bytes < 0:
         raise msgspec.ValidationError(f"shard {shard.shard} has impossible sizes")

@@ -73,7 +73,8 @@ HOUSE: Mapping[str, Room] = {
     "daemon.commands": Room(TRUTH, ("msgspec",), pure=True),
     "daemon.answers": Room((*TRUTH, "daemon.commands"), ("msgspec",), pure=True),
     "daemon.board": Room((), ("msgspec",), pure=True),
-    "daemon.config": Room(("daemon.config",), ("msgspec",)),
+    "daemon.bech32": Room(pure=True),
+    "daemon.config": Room(("daemon.config", "daemon.bech32"), ("msgspec",)),
     "daemon.decide": Room(
         (*TRUTH, "projections", "daemon.decide", "daemon.commands"), ("msgspec",), pure=True
     ),
@@ -99,6 +100,9 @@ HOUSE: Mapping[str, Room] = {
     "daemon.valkey.primary": Room(("daemon.valkey",), ("msgspec",), pure=True),
     "daemon.valkey.rdb": Room(("daemon.valkey",), ("msgspec", "anycrc"), pure=True),
     "daemon.storage": Room(("daemon.storage",), ("msgspec", "anyio", "structlog", "zstandard")),
+    "daemon.storage.age": Room(
+        ("daemon.storage.age", "daemon.bech32"), ("msgspec", "cryptography")
+    ),
     "daemon.storage.s3": Room(
         ("daemon.storage",),
         (
