@@ -40,6 +40,7 @@ UPCASTS: Mapping[str, Upcast] = {
     "cache-registered/1": Upcast("cache-registered/2", _unchanged),
     "cache-reconfigured/1": Upcast("cache-reconfigured/2", _unchanged),
     "backup-requested/1": Upcast("backup-requested/2", _unchanged),
+    "backup-completed/1": Upcast("backup-completed/2", _unchanged),
 }
 """From every tag that was ever written and is no longer a type; may only grow."""
 

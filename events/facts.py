@@ -174,7 +174,8 @@ class StoredFacts(Fact, frozen=True):
     ``sha256`` is of the plain RDB bytes, ``manifest_sha256`` of the manifest as stored, both
     hexadecimal. ``totals`` is ``None`` where no
     engine could read the bytes, and ``unread`` then says why: that lowers the proof, it
-    is no failure.
+    is no failure. ``recipients`` are the age recipients that it is encrypted to; none means
+    that it is not encrypted.
     """
 
     plain_bytes: int
@@ -184,6 +185,7 @@ class StoredFacts(Fact, frozen=True):
     blocks: int
     totals: RdbTotals | None = None
     unread: str | None = None
+    recipients: tuple[str, ...] = ()
 
 
 class Failure(Fact, frozen=True):

@@ -136,7 +136,7 @@ class SnapshotTaken(_CacheEvent, frozen=True, tag="snapshot-taken/1"):
     snapshot: SnapshotFacts
 
 
-class BackupCompleted(_CacheEvent, frozen=True, tag="backup-completed/1"):
+class BackupCompleted(_CacheEvent, frozen=True, tag="backup-completed/2"):
     """The manifest is in the vault: the backup exists."""
 
     backup_id: BackupId

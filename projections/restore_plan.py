@@ -12,14 +12,16 @@ from events.facts import Finding, RestorePlan, SnapshotFacts, StoredFacts, Targe
 from projections.load_mode import LoadMode, choose, room_needed
 from projections.rdb_versions import newest_readable, reads, release
 from projections.restore_effects import by_hand, clients, durability
+from projections.restore_identity import Unlocking, identity
 from projections.restore_settings import differences
 
 
 class Offer(Struct, frozen=True):
-    """The backup as its events tell it."""
+    """The backup as its events tell it, and whether there is a key to it."""
 
     snapshot: SnapshotFacts
     stored: StoredFacts
+    unlocking: Unlocking = Unlocking()
 
 
 class Wishes(Struct, frozen=True):
@@ -44,6 +46,7 @@ def restore_plan(offer: Offer, target: TargetFacts, wishes: Wishes) -> RestorePl
 
 
 def _findings(offer: Offer, target: TargetFacts, mode: LoadMode) -> Iterator[Finding]:
+    yield from identity(offer.stored, offer.unlocking)
     yield from _place(target)
     yield from _access(target)
     yield from _versions(offer, target)

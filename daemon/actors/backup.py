@@ -15,6 +15,7 @@ from daemon.ports import Clock, Progress
 from daemon.storage import names
 from daemon.storage.catalog import write_manifest
 from daemon.storage.manifest import Manifest, ShardObject
+from daemon.storage.sealing import Keys, NoKeys
 from daemon.valkey.source import Caches
 from events.facts import (
     ONLY_SHARD,
@@ -36,6 +37,7 @@ class Surroundings(Struct, frozen=True):
     pack: Packer
     clock: Clock
     installation: InstallationId
+    keys: Keys = NoKeys()
 
 
 class BackupActor:
@@ -77,8 +79,11 @@ class BackupActor:
         """Bytes first, then the manifest, then the log: each makes the one before it true."""
         progress.phase("connecting")
         vault = await self._outside.vaults.writable(backup.vault)
-        name = names.shard_object(backup.cache, backup.backup_id, ONLY_SHARD, backup.attempts)
-        async with self._outside.pack(vault, name, progress) as pack:
+        sealing = self._outside.keys.sealing(backup.vault)
+        name = names.shard_object(
+            backup.cache, backup.backup_id, ONLY_SHARD, backup.attempts, encrypted=bool(sealing)
+        )
+        async with self._outside.pack(vault, name, progress, sealing) as pack:
             async with self._outside.caches.snapshot(settings, progress) as snapshot:
                 progress.phase("storing", snapshot.expected_bytes)
                 shard = await pack.store(snapshot)
@@ -117,4 +122,5 @@ def _stored(shard: ShardObject, judged: Judged, manifest_sha256: str) -> StoredF
         blocks=len(shard.blocks),
         totals=judged.totals,
         unread=judged.unread,
+        recipients=shard.recipients,
     )

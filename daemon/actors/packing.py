@@ -15,6 +15,7 @@ from daemon.ports import Offload, Progress
 from daemon.storage.manifest import ShardObject
 from daemon.storage.pipeline import Packing, store
 from daemon.storage.reader import Reading, read_plain
+from daemon.storage.sealing import Sealing
 from daemon.storage.vault import ObjectName, Vault
 from daemon.valkey.checker import Broken, Checker, Limits, Unread, rdb_checker
 from daemon.valkey.engine import Engine
@@ -29,7 +30,8 @@ class PipelinePacker(Struct, frozen=True):
     """The `Packer` of the real daemon; `engine` is the one whose checker reads the bytes.
 
     `along` has it read while they are stored. Where processors are few that slows the server's
-    own child, so there it reads the stored object right after, when the child has ended.
+    own child, so there it reads the stored object right after, when the child has ended. What is
+    stored encrypted is always read along: to read it back would take an identity.
     """
 
     offload: Offload
@@ -40,21 +42,26 @@ class PipelinePacker(Struct, frozen=True):
 
     @asynccontextmanager
     async def __call__(
-        self, vault: Vault, name: ObjectName, progress: Progress
+        self,
+        vault: Vault,
+        name: ObjectName,
+        progress: Progress,
+        sealing: Sealing | None = None,
     ) -> AsyncGenerator["PipelinePack", None]:
         """See `Packer`."""
         async with AsyncExitStack() as stack:
-            pack = PipelinePack(self, Place(vault, name), progress, stack)
-            if self.along:
+            pack = PipelinePack(self, Place(vault, name, sealing), progress, stack)
+            if pack.along:
                 await pack.start_checker()
             yield pack
 
 
 class Place(Struct, frozen=True):
-    """Where a shard is to lie."""
+    """Where a shard is to lie, and who will be able to open it."""
 
     vault: Vault
     name: ObjectName
+    sealing: Sealing | None = None
 
 
 class PipelinePack:
@@ -63,6 +70,7 @@ class PipelinePack:
     def __init__(
         self, packer: PipelinePacker, place: Place, progress: Progress, stack: AsyncExitStack
     ) -> None:
+        self.along = packer.along or place.sealing is not None
         self._packer = packer
         self._place = place
         self._progress = progress
@@ -84,6 +92,7 @@ class PipelinePack:
             watcher=self._checker,
             progress=self._progress,
             level=self._packer.level,
+            sealing=self._place.sealing,
         )
         async with aclosing(snapshot.chunks()) as chunks:
             self._shard = await store(chunks, self._place.vault, self._place.name, packing)
@@ -91,7 +100,7 @@ class PipelinePack:
 
     async def judge(self) -> Judged:
         """See `Pack.judge`."""
-        if not self._packer.along:
+        if not self.along:
             await self.start_checker()
             await self._read_back()
         return NO_ENGINE if self._checker is None else _judged(await self._checker.verdict())

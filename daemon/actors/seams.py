@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from daemon.ports import Progress
 from daemon.storage.manifest import ShardObject
+from daemon.storage.sealing import Sealing
 from daemon.storage.vault import ObjectName, Vault
 from daemon.valkey.source import Snapshot
 from events.facts import RdbTotals, VaultName
@@ -54,7 +55,14 @@ class Packer(Protocol):
     """The pipeline from snapshots to vaults, with everything that taps it."""
 
     def __call__(
-        self, vault: Vault, name: ObjectName, progress: Progress
+        self,
+        vault: Vault,
+        name: ObjectName,
+        progress: Progress,
+        sealing: Sealing | None = None,
     ) -> AbstractAsyncContextManager[Pack]:
-        """One way into a vault under a name; leaving the context ends what it started."""
+        """One way into a vault under a name; leaving the context ends what it started.
+
+        With a `sealing` nothing leaves it unencrypted.
+        """
         ...

@@ -114,6 +114,7 @@ class BackupView(Answer, frozen=True):
     start_before: datetime | None = None
     retry_at: datetime | None = None
     deferred: str | None = None
+    encrypted: bool = False
 
 
 class BackupDetail(Answer, frozen=True):

@@ -84,6 +84,7 @@ def backup_view(moment: Moment, backup: Backup) -> BackupView:
         start_before=backup.start_before,
         retry_at=backup.not_before,
         deferred=backup.deferred,
+        encrypted=bool(stored and stored.recipients),
     )
 
 

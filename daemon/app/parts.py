@@ -14,11 +14,12 @@ from daemon.actors.worker import Actors, Limits
 from daemon.api import Outside, Roles
 from daemon.app.real import RandomIds, SystemClock, Threads, password
 from daemon.app.tips import VaultTips
-from daemon.app.vaults import openers
+from daemon.app.vaults import openers, vault_keys
 from daemon.config import Config
 from daemon.core import Core, Parts
 from daemon.ledger import Ledger
 from daemon.storage import names
+from daemon.storage.sealing import Keyring
 from daemon.storage.shelf import Shelf
 from daemon.valkey.address import parse
 from daemon.valkey.caches import ServerCaches
@@ -55,13 +56,18 @@ class Daemon:
             basics.installation,
             used=lambda name: stored_in(basics.ledger.state.catalog, name),
         )
+        self.keyring = Keyring(vault_keys(config), basics.ids.token, basics.offload)
         self.vault_urls = _urls(config)
         self._timeouts = Timeouts(
             connect=config.timeouts.connect_seconds, stall=config.timeouts.stall_seconds
         )
         self._caches = ServerCaches(password, basics.offload, basics.clock, self._timeouts)
         self._planning = Planning(
-            password, self._timeouts, Listening(**structs.asdict(config.restore)), basics.ids
+            password,
+            self._timeouts,
+            Listening(**structs.asdict(config.restore)),
+            basics.ids,
+            self.keyring,
         )
         packer = PipelinePacker(
             offload=basics.offload,
@@ -83,6 +89,7 @@ class Daemon:
     def take_vaults(self, config: Config) -> None:
         """Use the vaults of a configuration that was read again."""
         self.shelf.replace(openers(config, self.basics.offload, self.basics.ids))
+        self.keyring.replace(vault_keys(config))
         self.vault_urls.clear()
         self.vault_urls.update(_urls(config))
 
@@ -94,8 +101,9 @@ class Daemon:
             pack=packer,
             clock=basics.clock,
             installation=basics.installation,
+            keys=self.keyring,
         )
-        restoring = restore.Outside(self._planning, self.shelf, basics.offload)
+        restoring = restore.Outside(self._planning, self.shelf, basics.offload, self.keyring)
         return Actors(
             backup=BackupActor(basics.ledger, surroundings),
             removal=RemovalActor(basics.ledger, self.shelf),
@@ -122,7 +130,11 @@ class Daemon:
     def _locate(self, backup: Backup) -> tuple[str, ...]:
         """Where a backup's data lies, as a person would name it."""
         name = names.shard_object(
-            backup.cache, backup.backup_id, ONLY_SHARD, max(1, backup.attempts)
+            backup.cache,
+            backup.backup_id,
+            ONLY_SHARD,
+            max(1, backup.attempts),
+            encrypted=bool(backup.stored and backup.stored.recipients),
         )
         return (f"{self.vault_urls.get(backup.vault, backup.vault)}/{name}",)
 

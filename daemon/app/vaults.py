@@ -7,6 +7,7 @@ from daemon.config import Config, VaultConfig
 from daemon.errors import BadRequest
 from daemon.ports import Ids, Offload
 from daemon.storage.factory import VaultSettings, open_vault
+from daemon.storage.sealing import VaultKeys
 from daemon.storage.shelf import Opener
 from daemon.storage.vault import Vault
 from events.facts import VaultName
@@ -18,6 +19,14 @@ def openers(config: Config, offload: Offload, ids: Ids) -> Mapping[VaultName, Op
     """How each configured vault is opened; secrets are read when that happens."""
     return {
         name: _Opening(settings, offload, ids) for name, settings in sorted(config.vaults.items())
+    }
+
+
+def vault_keys(config: Config) -> Mapping[VaultName, VaultKeys]:
+    """To whom each configured vault is encrypted, and where its identity is."""
+    return {
+        name: VaultKeys(settings.recipients, settings.identity_file)
+        for name, settings in sorted(config.vaults.items())
     }
 
 

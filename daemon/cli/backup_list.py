@@ -3,6 +3,8 @@
 import textwrap
 from collections.abc import Iterator
 
+from collections.abc import Sequence
+
 import click
 
 from daemon.answers import Backups, BackupView
@@ -18,6 +20,8 @@ COLUMNS = (
     Column("KEYS", rank=1, right=True),
     Column("ID", rank=3),
 )
+ENCRYPTED = Column("ENCRYPTED")
+"""Beside the others as soon as one backup is."""
 COLUMNS_OF_ALL = (
     Column("BACKUP"),
     Column("STATE"),
@@ -45,10 +49,17 @@ def list_backups(desk: Desk, *, cache: str | None, every: bool) -> None:
     if every:
         desk.show(raw, _all(found, desk.width))
         return
+    columns: Sequence[Column] = COLUMNS
     rows = [_row(found, view) for view in found.backups]
+    if any(view.encrypted for view in found.backups):
+        columns = (COLUMNS[0], ENCRYPTED, *COLUMNS[1:])
+        rows = [
+            (row[0], "age" if view.encrypted else "no", *row[1:])
+            for row, view in zip(rows, found.backups, strict=True)
+        ]
     stored = sum(view.stored_bytes or 0 for view in found.backups)
     total = f"{plural(len(rows), 'backup')}, {size(stored)} stored"
-    desk.show(raw, [*table(COLUMNS, rows, desk.width), total])
+    desk.show(raw, [*table(columns, rows, desk.width), total])
 
 
 def _row(found: Backups, view: BackupView) -> tuple[str, ...]:

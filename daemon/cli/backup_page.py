@@ -108,6 +108,8 @@ def _stored(stored: StoredFacts) -> list[tuple[str, str]]:
         ("manifest", f"{stored.manifest_sha256} is its SHA-256"),
         ("checked", _checked(stored)),
         ("databases", f"up to {totals.highest_database}" if totals else ""),
+        ("opens to", "" if stored.recipients else "everybody: it is not encrypted"),
+        *(("opens to", recipient) for recipient in stored.recipients),
     ]
 
 
@@ -128,7 +130,10 @@ def _opening(detail: BackupDetail) -> Iterator[str]:
 
 def _command(place: str) -> str:
     parts = urlsplit(place)
-    name = parts.path.rsplit("/", 1)[-1].removesuffix(".zst")
+    name = parts.path.rsplit("/", 1)[-1].removesuffix(".age").removesuffix(".zst")
+    tools = ["age -d -i IDENTITY_FILE", "zstd -d"] if place.endswith(".age") else ["zstd -d"]
     if parts.scheme == "file":
-        return f"zstd -d < {unquote(parts.path)} > {name}"
-    return f"aws s3 cp {place} - | zstd -d > {name}"
+        tools[0] += f" < {unquote(parts.path)}"
+    else:
+        tools.insert(0, f"aws s3 cp {place} -")
+    return f"{' | '.join(tools)} > {name}"

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
+from daemon.bech32 import Bech32Error, decode
 from daemon.config.problem import Wrong
 from projections.policy import Unfit, window_unfit, zone_unfit
 
@@ -32,6 +33,7 @@ _NO_KEYS = Wrong(
 )
 _CACHE_URL = "Allowed: valkey://[USER@]HOST[:PORT], redis:// likewise, or unix:///PATH[?user=USER]."
 _VAULT_URL = "Allowed: file:///absolute/path, or s3://BUCKET or s3://BUCKET/PREFIX."
+_RECIPIENT = "Allowed: age1…, 62 characters, as `age-keygen` prints it (X25519)."
 _ENDPOINT = "Allowed: http://HOST[:PORT] or https://HOST[:PORT]."
 
 
@@ -165,6 +167,27 @@ def told(unfit: Unfit) -> Wrong:
     return Wrong(unfit.wrong, f"{meant}Allowed: {unfit.allowed}.")
 
 
+def recipient(text: str) -> Wrong | None:
+    """An X25519 recipient of age; not shown: the secret half may stand there by mistake."""
+    if text.upper().startswith("AGE-SECRET-KEY-"):
+        return Wrong(
+            "is an identity, which is secret and does not belong in this file (it is not shown)",
+            "Write its recipient here (`age-keygen -y FILE` prints it). Whoever could read this "
+            "file may have the key: make a new one.",
+        )
+    if text.startswith(("ssh-", "ecdsa-")):
+        return Wrong("is an SSH key, which is not used for encryption here", _RECIPIENT)
+    try:
+        prefix, key = decode(text)
+    except Bech32Error as error:
+        return Wrong(f"is not a recipient: {error}", _RECIPIENT)
+    if prefix.startswith("age1"):
+        return Wrong("is for a plugin of age or of a newer kind, not used here", _RECIPIENT)
+    if prefix != "age" or len(key) != 32 or text != text.lower():
+        return Wrong("is not a recipient", _RECIPIENT)
+    return None
+
+
 def _split(text: str) -> SplitResult | None:
     """The parts of a URL, or None; errors of `urlsplit` would show what stands in it."""
     try:
@@ -231,6 +254,8 @@ TEXTS: Mapping[str, Rule] = {
     "roles.viewer": role,
     "vaults.*": name,
     "vaults.*.url": vault_url,
+    "vaults.*.recipients": recipient,
+    "vaults.*.identity_file": absolute_path,
     "vaults.*.endpoint_url": endpoint_url,
     "vaults.*.region": region,
     "vaults.*.access_key_id_env": variable,
@@ -252,8 +277,6 @@ LATER: Mapping[str, str] = {
     "exports": "exports are",
     "restore.tls_cert_file": "TLS is",
     "restore.tls_key_file": "TLS is",
-    "vaults.*.recipients": "encryption is",
-    "vaults.*.identity_file": "encryption is",
     "caches.*.copy_to": "a copy in a second vault is",
     "caches.*.policy.verify": "verification by policy is",
     "caches.*.tls_ca_file": "TLS is",

@@ -35,10 +35,13 @@ class VaultConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """``[vaults.NAME]``: a directory (``file:///path``) or ``s3://bucket/prefix``.
 
     Without keys the usual AWS chain finds them. ``addressing`` is how S3 requests name the
-    bucket; ``auto`` is by path where there is an `endpoint_url`, else by host.
+    bucket; ``auto`` is by path where there is an `endpoint_url`, else by host. With recipients
+    what is stored is encrypted to them; reading it takes an identity of one of them.
     """
 
     url: str
+    recipients: tuple[str, ...] = ()
+    identity_file: str | None = None
     endpoint_url: str | None = None
     region: str | None = None
     addressing: Literal["auto", "path", "virtual"] = "auto"

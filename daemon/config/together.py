@@ -15,7 +15,7 @@ from projections.policy import window_unfit, windows_unfit
 Table = Mapping[str, object]
 Found = Iterator[tuple[Place, Wrong]]
 
-_S3_ONLY = frozenset(VaultConfig.__struct_fields__) - {"url"}
+_S3_ONLY = frozenset(VaultConfig.__struct_fields__) - {"url", "recipients", "identity_file"}
 _NO_VAULT = Wrong(
     "there is no vault, so backups have nowhere to go",
     'Add one: [vaults.main] with url = "file:///var/backups/valkeep".',
@@ -75,6 +75,7 @@ def _shared_places(vaults: Mapping[str, Table]) -> Found:
 
 
 def _of_vault(vault: Table) -> Found:
+    yield from _twice(vault.get("recipients"))
     if str(vault.get("url", "")).startswith("file:"):
         for name in vault.keys() & _S3_ONLY:
             yield (name,), Wrong("is for S3 only", "Take it out: this vault is a folder.")
@@ -84,6 +85,15 @@ def _of_vault(vault: Table) -> Found:
     halves = [half for half in ("access_key_id", "secret_access_key") if _homes(vault, half)]
     if len(halves) == 1:
         yield (), Wrong(f"has {halves[0]} alone", "Allowed: both halves of the key, or none.")
+
+
+def _twice(recipients: object) -> Found:
+    """One key in two places is a slip: somebody else was meant."""
+    if not isinstance(recipients, list):
+        return
+    for index, recipient in enumerate(recipients):
+        if isinstance(recipient, str) and recipient in recipients[:index]:
+            yield ("recipients", index), Wrong("is there twice", "Allowed: each recipient once.")
 
 
 def _of_cache(cache: Table, vaults: list[str]) -> Found:

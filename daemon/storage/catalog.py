@@ -12,7 +12,7 @@ import msgspec
 from daemon.errors import BadRequest, Permanent
 from daemon.storage import names
 from daemon.storage.manifest import Manifest, ShardObject
-from daemon.storage.vault import ObjectName, Vault
+from daemon.storage.vault import Vault
 from daemon.storage.vault_errors import still_there
 from events.facts import ONLY_SHARD, BackupId, CacheName
 
@@ -105,8 +105,10 @@ async def delete_backup(
         folder = names.backup_folder(cache, backup_id, attempt)
         await vault.delete(names.manifest_object(cache, backup_id, attempt))
         await vault.clear(folder)
-        if await vault.size(names.shard_object(cache, backup_id, ONLY_SHARD, attempt)) is not None:
-            raise still_there(vault.url, prefix=folder)
+        for encrypted in (False, True):
+            name = names.shard_object(cache, backup_id, ONLY_SHARD, attempt, encrypted=encrypted)
+            if await vault.size(name) is not None:
+                raise still_there(vault.url, prefix=folder)
 
 
 def _check_parts(manifest: Manifest) -> None:
@@ -119,9 +121,14 @@ def _check_parts(manifest: Manifest) -> None:
 
 def _check_shard(manifest: Manifest, shard: ShardObject) -> None:
     """An object outside the backup's own folder, sizes that do not add up, absurd numbers."""
-    plain = names.shard_object(manifest.cache, manifest.backup_id, shard.shard, manifest.attempt)
-    if shard.object not in (plain, ObjectName(f"{plain}.age")):
+    encrypted = "age" in shard.codecs
+    place = names.shard_object(
+        manifest.cache, manifest.backup_id, shard.shard, manifest.attempt, encrypted=encrypted
+    )
+    if shard.object != place:
         raise msgspec.ValidationError(f"shard {shard.shard} lies at a strange place")
+    if encrypted != bool(shard.recipients):
+        raise msgspec.ValidationError(f"shard {shard.shard} does not tell who can decrypt it")
     sizes = [block.size_bytes for block in shard.blocks]
     if len(sizes) > MOST_BLOCKS or min(sizes, default=1) < 1 or shard.plain_bytes < 0:
         raise msgspec.ValidationError(f"shard {shard.shard} has impossible sizes")

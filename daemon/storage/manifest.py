@@ -20,6 +20,8 @@ from events.facts import (
     SnapshotFacts,
 )
 
+Codec = Literal["zstd", "age"]
+
 
 class Block(Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
     """One run of stored bytes, the unit of checking (V6); `sha256` is hexadecimal."""
@@ -28,12 +30,13 @@ class Block(Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
     sha256: str
 
 
-class ShardObject(Struct, frozen=True, forbid_unknown_fields=True):
+class ShardObject(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One shard's RDB as it is stored.
 
     `codecs` are applied in this order when writing, undone in reverse when reading.
     `sha256` and `plain_bytes` are of the RDB itself; the blocks are of the stored bytes, in
-    order, and together they are the whole object.
+    order, and together they are the whole object. `recipients` can decrypt it, if it is
+    encrypted: what the object's own header says, for people.
     """
 
     shard: ShardName
@@ -41,8 +44,9 @@ class ShardObject(Struct, frozen=True, forbid_unknown_fields=True):
     plain_bytes: int
     sha256: str
     stored_bytes: int
-    codecs: tuple[Literal["zstd", "age"], ...]
+    codecs: tuple[Codec, ...]
     blocks: tuple[Block, ...]
+    recipients: tuple[str, ...] = ()
 
 
 class Manifest(Struct, frozen=True, forbid_unknown_fields=True):

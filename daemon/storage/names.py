@@ -43,11 +43,17 @@ def backup_folder(cache: CacheName, backup_id: BackupId, attempt: int = 1) -> st
 
 
 def shard_object(
-    cache: CacheName, backup_id: BackupId, shard: ShardName, attempt: int = 1
+    cache: CacheName,
+    backup_id: BackupId,
+    shard: ShardName,
+    attempt: int = 1,
+    *,
+    encrypted: bool = False,
 ) -> ObjectName:
-    """Where one shard's RDB lies, compressed and not encrypted."""
+    """Where one shard's RDB lies, compressed and perhaps encrypted; the name tells how."""
     _check("shard name", value=shard, rule=_SHARD)
-    return ObjectName(f"{backup_folder(cache, backup_id, attempt)}{shard}.rdb.zst")
+    codecs = ".zst.age" if encrypted else ".zst"
+    return ObjectName(f"{backup_folder(cache, backup_id, attempt)}{shard}.rdb{codecs}")
 
 
 def manifest_object(cache: CacheName, backup_id: BackupId, attempt: int = 1) -> ObjectName:

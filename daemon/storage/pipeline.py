@@ -16,6 +16,7 @@ from msgspec import Struct
 from daemon.ports import Offload, Progress
 from daemon.storage.manifest import ShardObject
 from daemon.storage.one_error import one_error
+from daemon.storage.sealing import Sealing
 from daemon.storage.stages import Blocks, Compression, Digest, Stage, Tap, Tapped
 from daemon.storage.vault import ObjectName, ObjectWriter, Vault
 from events.facts import ONLY_SHARD, ShardName
@@ -38,7 +39,10 @@ class Watcher(Protocol):
 
 
 class Packing(Struct, frozen=True):
-    """How to store one stream: `guards` refuse bytes that are not whole, the rest is optional."""
+    """How to store one stream: `guards` refuse bytes that are not whole, the rest is optional.
+
+    With a `sealing` it is stored encrypted.
+    """
 
     offload: Offload
     guards: tuple[Tap, ...] = ()
@@ -46,6 +50,7 @@ class Packing(Struct, frozen=True):
     progress: Progress | None = None
     level: int = 1
     shard: ShardName = ONLY_SHARD
+    sealing: Sealing | None = None
 
 
 async def store(
@@ -59,7 +64,7 @@ async def store(
     """
     plain, blocks = Digest(), Blocks()
     looking: list[Stage] = [Tapped(tap) for tap in (*packing.guards, plain)]
-    making: list[Stage] = [Compression(packing.level), Tapped(blocks)]
+    making: list[Stage] = [Compression(packing.level), *_sealed(packing), Tapped(blocks)]
     async with vault.create(name) as writer:
         with one_error():
             async with anyio.create_task_group() as tasks:
@@ -76,9 +81,14 @@ async def store(
         plain_bytes=plain.size_bytes,
         sha256=plain.sha256,
         stored_bytes=sum(block.size_bytes for block in blocks.blocks),
-        codecs=("zstd",),
+        codecs=("zstd", "age") if packing.sealing else ("zstd",),
         blocks=blocks.blocks,
+        recipients=packing.sealing.recipients if packing.sealing else (),
     )
+
+
+def _sealed(packing: Packing) -> Sequence[Stage]:
+    return () if packing.sealing is None else (packing.sealing.stage(),)
 
 
 class _Queue:

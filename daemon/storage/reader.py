@@ -1,8 +1,8 @@
 """Reading one stored object back as plain bytes, none of which is unchecked (R5, V6).
 
-Every block is compared with its hash before it is decoded, and the last 64 KiB are withheld
-until everything is known to be right: whoever passes the bytes on can stop in time. It
-trusts the manifest for what should be there, and the vault for nothing.
+Every block is compared with its hash before it is decrypted or decoded, and the last 64 KiB
+are withheld until everything is known to be right: whoever passes the bytes on can stop in
+time. It trusts the manifest for what should be there, and the vault for nothing.
 """
 
 import hashlib
@@ -16,10 +16,11 @@ from msgspec import Struct
 
 from daemon.errors import Failed, Permanent
 from daemon.ports import Offload
-from daemon.storage.frame import FrameDecoder, FrameError
 from daemon.storage.manifest import ShardObject
 from daemon.storage.one_error import one_error
+from daemon.storage.sealing import Identities
 from daemon.storage.stages import Digest, Tap
+from daemon.storage.unpacking import NoIdentity, UnpackError, Unpacking
 from daemon.storage.vault import ObjectName, Vault
 from daemon.storage.vault_errors import missing
 
@@ -33,10 +34,14 @@ _USE_ANOTHER = (
 
 
 class Reading(Struct, frozen=True):
-    """How to read: `guards` look at the plain bytes as they did when these were stored."""
+    """How to read: `guards` look at the plain bytes as they did when these were stored.
+
+    `identities` are wanted for what is stored encrypted.
+    """
 
     offload: Offload
     guards: tuple[Tap, ...] = ()
+    identities: Identities | None = None
 
 
 @asynccontextmanager
@@ -46,15 +51,11 @@ async def read_plain(
     """The plain bytes of a shard in chunks of at most 1 MiB, read ahead while they are used.
 
     The chunks raise `Permanent` (``block-damaged``, ``object-missing``, ``object-size``,
-    ``manifest-mismatch``) or what the vault raises, and then the last 64 KiB have not been
-    given. A context, because reading ahead needs tasks that end with it; it closes the chunks.
+    ``manifest-mismatch``, ``identity``) or what the vault raises, and then the last 64 KiB have
+    not been given. A context, because reading ahead needs tasks that end with it; it closes the
+    chunks.
     """
-    if shard.codecs != ("zstd",):
-        raise Permanent(
-            "codec-unknown",
-            f"{shard.object} is stored as {'+'.join(shard.codecs)}, which cannot be read here",
-            "use the version of Valkeep that wrote it, or a newer one",
-        )
+    _check_codecs(shard)
     stored = _Stored(vault, shard, reading.offload)
     await stored.check_size()
     send, receive = anyio.create_memory_object_stream[_Parcel](_AHEAD)
@@ -64,6 +65,30 @@ async def read_plain(
             async with aclosing(_plain(stored, reading, receive)) as chunks:
                 yield chunks
             tasks.cancel_scope.cancel()
+
+
+async def check_opens(vault: Vault, shard: ShardObject, reading: Reading) -> None:
+    """Whether the reading's identities open the object: decrypts its first block, gives nothing.
+
+    Raises as the chunks of `read_plain` do. Nothing is read of what is not encrypted.
+    """
+    _check_codecs(shard)
+    if "age" not in shard.codecs:
+        return
+    stored = _Stored(vault, shard, reading.offload)
+    await stored.check_size()
+    unpacking = _unpacking(stored, reading)
+    if shard.blocks:
+        await _step(stored, reading.offload, unpacking.feed(await stored.block(0, offset=0)), ())
+
+
+def _check_codecs(shard: ShardObject) -> None:
+    if shard.codecs not in {("zstd",), ("zstd", "age")}:
+        raise Permanent(
+            "codec-unknown",
+            f"{shard.object} is stored as {'+'.join(shard.codecs)}, which cannot be read here",
+            "use the version of Valkeep that wrote it, or a newer one",
+        )
 
 
 class _Stored:
@@ -114,6 +139,15 @@ class _Stored:
         """The object as a whole must not be used."""
         return Permanent(code, f"{self.shard.object} in {self._vault.url} {how}", _USE_ANOTHER)
 
+    def sealed(self, why: str) -> Permanent:
+        """The object is encrypted, and not to us."""
+        told = ", ".join(self.shard.recipients) or "unknown recipients"
+        return Permanent(
+            "identity",
+            f"{self.shard.object} in {self._vault.url} cannot be decrypted: {why}",
+            f"it is encrypted to {told}: put the identity of one of them into identity_file",
+        )
+
 
 class _Parcel:
     """A block that has been sent for: the block, or why there is none."""
@@ -153,14 +187,12 @@ async def _fetch(stored: _Stored, tasks: TaskGroup, send: ObjectSendStream[_Parc
 async def _plain(
     stored: _Stored, reading: Reading, parcels: ObjectReceiveStream[_Parcel]
 ) -> AsyncGenerator[bytes, None]:
-    """Decode block after block; the tail is given when all of it is known to be right."""
-    digest, decoder = Digest(), FrameDecoder()
-    taps = (digest, *reading.guards)
+    """Unpack step after step; the tail is given when all of it is known to be right."""
+    digest = Digest()
     free_bytes = stored.shard.plain_bytes - WITHHELD_BYTES
     given_bytes, tail = 0, b""
-    async for parcel in parcels:
-        steps = decoder.feed(await parcel.data())
-        while plain := await _step(stored, reading.offload, steps, taps):
+    async with aclosing(_unpacked(stored, reading, parcels, digest)) as steps:
+        async for plain in steps:
             if digest.size_bytes > stored.shard.plain_bytes:
                 raise stored.wrong(
                     "manifest-mismatch", how="unpacks to more than its manifest says"
@@ -170,9 +202,32 @@ async def _plain(
             tail += plain[free:]
             if free:
                 yield plain[:free]
-    await _check_whole(stored, reading, digest, decoder)
+    await _check_whole(stored, reading, digest)
     if tail:
         yield tail
+
+
+async def _unpacked(
+    stored: _Stored, reading: Reading, parcels: ObjectReceiveStream[_Parcel], digest: Digest
+) -> AsyncGenerator[bytes, None]:
+    """All plain bytes, in steps of at most 1 MiB; raises if the object does not end well."""
+    unpacking = _unpacking(stored, reading)
+    taps = (digest, *reading.guards)
+    async for parcel in parcels:
+        steps = unpacking.feed(await parcel.data())
+        while plain := await _step(stored, reading.offload, steps, taps):
+            yield plain
+    steps = unpacking.finish()
+    while plain := await _step(stored, reading.offload, steps, taps):
+        yield plain
+
+
+def _unpacking(stored: _Stored, reading: Reading) -> Unpacking:
+    if "age" not in stored.shard.codecs:
+        return Unpacking()
+    if reading.identities is None:
+        raise stored.sealed("it is encrypted, and there is no identity to read it with")
+    return Unpacking(reading.identities.keys)
 
 
 async def _step(
@@ -180,21 +235,18 @@ async def _step(
 ) -> bytes:
     try:
         return await offload(_next_plain, steps, taps)
-    except FrameError as error:
+    except NoIdentity as error:
+        raise stored.sealed(str(error)) from error
+    except UnpackError as error:
         raise stored.wrong("manifest-mismatch", how=f"cannot be unpacked: {error}") from error
 
 
-async def _check_whole(
-    stored: _Stored, reading: Reading, digest: Digest, decoder: FrameDecoder
-) -> None:
-    """Length, SHA-256, the end of the frame, and the guards: CRC-64 and end mark."""
+async def _check_whole(stored: _Stored, reading: Reading, digest: Digest) -> None:
+    """Length, SHA-256, and the guards: CRC-64 and end mark."""
     shard = stored.shard
     try:
-        decoder.finish()
         for guard in reading.guards:
             await reading.offload(guard.finish)
-    except FrameError as error:
-        raise stored.wrong("manifest-mismatch", how=f"cannot be unpacked: {error}") from error
     except Failed as error:
         raise stored.wrong(
             error.code, how=f"unpacks to bytes that are not whole: {error}"

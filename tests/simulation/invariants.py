@@ -32,6 +32,7 @@ from projections import catalog
 from projections.state import State, evolve
 from projections.work import outstanding
 from tests.simulation.far import Far
+from tests.support.keys import opened
 
 
 class Violation(AssertionError):
@@ -92,7 +93,8 @@ def _damage(view: View, shard: ShardObject) -> str:
         at += block.size_bytes
         if hashlib.sha256(piece).hexdigest() != block.sha256:
             return f"a block of {shard.object} differs"
-    plain = zstandard.ZstdDecompressor().decompress(data, max_output_size=1 << 20)
+    packed = opened(data) if "age" in shard.codecs else data
+    plain = zstandard.ZstdDecompressor().decompress(packed, max_output_size=1 << 20)
     if at != len(data) or plain != view.far.snapshots.get(shard.sha256):
         return f"{shard.object} is no snapshot that was ever taken"
     return ""

@@ -13,6 +13,7 @@ from daemon.answers import BackupView, VerdictView
 from daemon.storage.manifest import Manifest
 from events.types import AttemptStarted, BackupAbandoned, BackupCompleted, BackupRequested
 from tests.support.daemon import DaemonProcess
+from tests.support.keys import RECIPIENT, opened
 from tests.support.poll import until
 from tests.support.servers import Node, digest
 
@@ -71,7 +72,7 @@ async def nothing_partial(daemon: DaemonProcess, folder: Path) -> None:
     for backup in await daemon.listed():
         place = folder / place_of(backup)
         assert (place / "manifest.json").is_file()
-        assert (place / "0000.rdb.zst").stat().st_size == backup.stored_bytes
+        assert (place / object_of(backup)).stat().st_size == backup.stored_bytes
 
 
 async def is_tidy(daemon: DaemonProcess, folder: Path) -> None:
@@ -80,7 +81,7 @@ async def is_tidy(daemon: DaemonProcess, folder: Path) -> None:
     for backup in await daemon.listed():
         place = place_of(backup)
         is_whole(folder / place)
-        expected |= {f"{place}/0000.rdb.zst", f"{place}/manifest.json"}
+        expected |= {f"{place}/{object_of(backup)}", f"{place}/manifest.json"}
     assert files_in(folder) - {"valkeep.json"} == expected
 
 
@@ -88,6 +89,11 @@ def place_of(backup: BackupView) -> str:
     """The folder of the attempt that made it."""
     attempt = "" if backup.attempts == 1 else f".{backup.attempts}"
     return f"caches/{backup.cache}/{backup.backup_id}{attempt}"
+
+
+def object_of(backup: BackupView) -> str:
+    """The name of its data."""
+    return "0000.rdb.zst.age" if backup.encrypted else "0000.rdb.zst"
 
 
 def files_in(folder: Path) -> set[str]:
@@ -99,8 +105,11 @@ def is_whole(folder: Path) -> None:
     """A backup's manifest tells the truth about the object beside it, to the last byte."""
     manifest = msgspec.json.decode((folder / "manifest.json").read_bytes(), type=Manifest)
     (shard,) = manifest.shards
-    stored = (folder / "0000.rdb.zst").read_bytes()
+    stored = (folder / Path(shard.object).name).read_bytes()
     assert sum(block.size_bytes for block in shard.blocks) == len(stored)
+    if "age" in shard.codecs:
+        assert RECIPIENT in shard.recipients
+        stored = opened(stored)
     plain = zstandard.ZstdDecompressor().decompressobj().decompress(stored)
     assert (len(plain), hashlib.sha256(plain).hexdigest()) == (shard.plain_bytes, shard.sha256)
 

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 import anyio
 from msgspec import Struct
 
-from daemon.actors.restore.planning import Planning, Visit, known, planned
+from daemon.actors.restore.planning import Planning, Visit, known, planned, unlocked
 from daemon.actors.seams import ReadableVaults
 from daemon.commands import (
     ReportPlan,
@@ -26,7 +26,8 @@ from daemon.ports import Offload, Progress
 from daemon.storage.catalog import read_manifest
 from daemon.storage.manifest import ShardObject
 from daemon.storage.one_error import one_error
-from daemon.storage.reader import Reading, read_plain
+from daemon.storage.reader import Reading, check_opens, read_plain
+from daemon.storage.sealing import Identities, Keys, NoKeys
 from daemon.storage.vault import Vault
 from daemon.valkey.durable import Before, Durability, before, evicted
 from daemon.valkey.rdb import RdbGuard
@@ -53,6 +54,7 @@ class Outside(Struct, frozen=True):
     planning: Planning
     vaults: ReadableVaults
     offload: Offload
+    keys: Keys = NoKeys()
 
 
 class Stored(Struct, frozen=True):
@@ -61,13 +63,19 @@ class Stored(Struct, frozen=True):
     vault: Vault
     shard: ShardObject
     offload: Offload
+    identities: Identities | None = None
 
     @asynccontextmanager
     async def chunks(self) -> AsyncGenerator[AsyncGenerator[bytes, None], None]:
         """The plain bytes from their beginning."""
-        reading = Reading(self.offload, guards=(RdbGuard(),))
+        reading = Reading(self.offload, guards=(RdbGuard(),), identities=self.identities)
         async with read_plain(self.vault, self.shard, reading) as chunks:
             yield chunks
+
+    async def check_opens(self) -> None:
+        """Raises what stands in the way of an encrypted object, before anything is touched."""
+        reading = Reading(self.offload, identities=self.identities)
+        await check_opens(self.vault, self.shard, reading)
 
 
 class Job(Struct, frozen=True):
@@ -118,12 +126,15 @@ class RestoreActor:
         settings = state.caches[restore.target].settings
         began = anyio.current_time()
         progress.phase("planning")
-        stored = await self._stored(backup)
+        lock = await unlocked(backup, self._outside.keys)
+        stored = await self._stored(backup, lock.identities)
+        wishes = Wishes(safety_backup=restore.safety_backup)
         async with self._outside.planning.visit(settings) as visit:
-            plan = planned(backup, visit.facts, Wishes(safety_backup=restore.safety_backup))
+            plan = planned(backup, visit.facts, wishes, lock.facts)
             await self._ledger.report(ReportPlan(restore.restore_id, plan))
             if self._ledger.state.restores[restore.restore_id].phase != "planned":
                 return
+            await stored.check_opens()
             job = await self._start(restore, plan, visit, progress)
             await self._hold_still(job)
             served_seconds = await self._seed(job, stored)
@@ -132,7 +143,7 @@ class RestoreActor:
         report = _result(result, notes, anyio.current_time() - began)
         await self._ledger.report(ReportRestored(restore.restore_id, report))
 
-    async def _stored(self, backup: Backup) -> Stored:
+    async def _stored(self, backup: Backup, identities: Identities | None) -> Stored:
         """The backup's data, once its manifest has been found untouched."""
         _, facts = known(backup)
         vault = await self._outside.vaults.readable(backup.vault)
@@ -149,7 +160,7 @@ class RestoreActor:
                 f"The backup has {len(manifest.shards)} shards; the target is one node.",
                 "Use a newer Valkeep: this one restores backups of single nodes.",
             )
-        return Stored(vault, manifest.shards[0], self._outside.offload)
+        return Stored(vault, manifest.shards[0], self._outside.offload, identities)
 
     async def _start(
         self, restore: Restore, plan: RestorePlan, visit: Visit, progress: Progress

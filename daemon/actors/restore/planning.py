@@ -10,9 +10,10 @@ from typing import Literal
 
 from msgspec import Struct
 
-from daemon.errors import Failed
+from daemon.errors import Failed, Permanent
 from daemon.ports import Ids
 from daemon.storage.one_error import one_error
+from daemon.storage.sealing import Identities, Keys
 from daemon.valkey.connection import Node, Secrets, Timeouts, login
 from daemon.valkey.listener import Door, Listener, Names, listening
 from daemon.valkey.primary import Access
@@ -29,6 +30,7 @@ from events.facts import (
 )
 from projections.caches import Cache
 from projections.catalog import Backup
+from projections.restore_identity import Unlocking
 from projections.restore_plan import Offer, Wishes, restore_plan
 
 PASSWORD_CHARACTERS = 48
@@ -57,17 +59,24 @@ class Planning:
     """Visits targets and plans restores into them; also the API's planner."""
 
     def __init__(
-        self, secrets: Secrets, timeouts: Timeouts, listening: Listening, ids: Ids
+        self,
+        secrets: Secrets,
+        timeouts: Timeouts,
+        listening: Listening,
+        ids: Ids,
+        keys: Keys,
     ) -> None:
         self._secrets = secrets
         self._timeouts = timeouts
         self._listening = listening
         self._ids = ids
+        self._keys = keys
 
     async def plan(self, backup: Backup, target: Cache) -> RestorePlan:
         """What a restore would do now; touches nothing. Raises `Transient` or `Permanent`."""
+        lock = await unlocked(backup, self._keys)
         async with self.visit(target.settings) as visit:
-            return planned(backup, visit.facts, Wishes())
+            return planned(backup, visit.facts, Wishes(), lock.facts)
 
     @asynccontextmanager
     async def visit(self, settings: CacheSettings) -> AsyncGenerator[Visit, None]:
@@ -118,10 +127,32 @@ async def _look(node: Node, listener: Listener, names: Names, way: _Way) -> Targ
     return await target_facts(node, trial)
 
 
-def planned(backup: Backup, facts: TargetFacts, wishes: Wishes) -> RestorePlan:
+def planned(
+    backup: Backup, facts: TargetFacts, wishes: Wishes, unlocking: Unlocking
+) -> RestorePlan:
     """The plan for one complete backup."""
     snapshot, stored = known(backup)
-    return restore_plan(Offer(snapshot, stored), facts, wishes)
+    return restore_plan(Offer(snapshot, stored, unlocking), facts, wishes)
+
+
+class Unlocked(Struct, frozen=True):
+    """The identities for an encrypted backup, if there are any, and what the plan says of it."""
+
+    facts: Unlocking = Unlocking()
+    identities: Identities | None = None
+
+
+async def unlocked(backup: Backup, keys: Keys) -> Unlocked:
+    """Read the identities that a backup needs, if it needs any; raises nothing."""
+    _, stored = known(backup)
+    if not stored.recipients:
+        return Unlocked()
+    try:
+        found = await keys.identities(backup.vault)
+    except Permanent as error:
+        return Unlocked(Unlocking(trouble=error.as_failure()))
+    facts = Unlocking(file=found.file, opens=found.recipients, exposed=found.exposed)
+    return Unlocked(facts, found)
 
 
 def known(backup: Backup) -> tuple[SnapshotFacts, StoredFacts]:

@@ -73,8 +73,9 @@ HOUSE: Mapping[str, Room] = {
     "daemon.commands": Room(TRUTH, ("msgspec",), pure=True),
     "daemon.answers": Room((*TRUTH, "daemon.answers", "daemon.commands"), ("msgspec",), pure=True),
     "daemon.board": Room((), ("msgspec",), pure=True),
+    "daemon.bech32": Room(pure=True),
     # The rules of a policy are written once, for the file and for commands.
-    "daemon.config": Room(("daemon.config", "projections.policy"), ("msgspec",)),
+    "daemon.config": Room(("daemon.config", "daemon.bech32", "projections.policy"), ("msgspec",)),
     "daemon.decide": Room(
         (*TRUTH, "projections", "daemon.decide", "daemon.commands"), ("msgspec",), pure=True
     ),
@@ -100,6 +101,9 @@ HOUSE: Mapping[str, Room] = {
     "daemon.valkey.primary": Room(("daemon.valkey",), ("msgspec",), pure=True),
     "daemon.valkey.rdb": Room(("daemon.valkey",), ("msgspec", "anycrc"), pure=True),
     "daemon.storage": Room(("daemon.storage",), ("msgspec", "anyio", "structlog", "zstandard")),
+    "daemon.storage.age": Room(
+        ("daemon.storage.age", "daemon.bech32"), ("msgspec", "cryptography")
+    ),
     "daemon.storage.s3": Room(
         ("daemon.storage",),
         (

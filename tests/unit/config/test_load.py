@@ -186,8 +186,6 @@ def test_a_slip_is_answered_with_what_was_meant(setting: str, meant: str, text: 
     [
         '[exports.warehouse]\nurl = "s3://b/k"\n',
         '[restore]\ntls_key_file = "/k"\n',
-        '[vaults.main]\nrecipients = ["age1x"]\n',
-        '[vaults.main]\nidentity_file = "/i"\n',
         '[caches.orders.policy]\nauto = true\nverify = "daily"\n',
         '[caches.orders]\ncopy_to = "second"\n',
         '[caches.orders]\ntls_ca_file = "/ca"\n',

@@ -7,8 +7,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from daemon.config import rules
+from daemon.storage.age import public_key
 from daemon.storage.factory import bucket_of, directory_of
 from daemon.valkey import address
+from tests.support.keys import BOTH, IDENTITY, RECIPIENT
 
 BEGINNINGS = [
     "valkey://",
@@ -51,3 +53,15 @@ def test_a_vault_that_is_configured_can_be_opened(url: str) -> None:
     """Every address of a vault that the configuration takes is one that storage can use."""
     if rules.vault_url(url) is None:
         directory_of(url) if url.startswith("file:") else bucket_of(url)
+
+
+TEXTS = st.sampled_from([*BOTH, IDENTITY, "age1", "ssh-ed25519 AAAA", ""])
+
+
+@given(TEXTS, st.integers(0, 61), st.sampled_from(["", "q", "1", "A", " "]))
+@example(RECIPIENT.upper(), 0, "A")
+def test_a_recipient_that_is_configured_can_be_encrypted_to(text: str, at: int, by: str) -> None:
+    """Every recipient that the configuration takes is one that storage can encrypt to."""
+    changed = text[:at] + by + text[at + 1 :] if by else text
+    if rules.recipient(changed) is None:
+        assert 32 == len(public_key(changed))

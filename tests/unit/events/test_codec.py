@@ -44,6 +44,7 @@ GOLDEN = (
     "backup-skipped-1",
     "window-missed-1",
     "retention-expired-1",
+    "backup-completed-2",
 )
 
 

@@ -83,6 +83,9 @@ STRANGE: list[tuple[str, object]] = [
     ("blocks", [[1, "0" * 64]] * 65_537),
     ("blocks", []),
     ("codecs", ["rot13"]),
+    ("codecs", ["zstd", "age"]),
+    ("object", f"caches/{CACHE}/{ID}/0000.rdb.zst.age"),
+    ("recipients", ["age1"]),
     ("more", "fields"),
 ]
 

@@ -19,6 +19,8 @@ def test_names_are_the_layout_of_the_contract() -> None:
     """A backup is a folder of its cache with shards and a manifest."""
     assert names.backup_folder(CACHE, ID) == f"caches/orders/{ID}/"
     assert names.shard_object(CACHE, ID, SHARD) == f"caches/orders/{ID}/0000.rdb.zst"
+    sealed = names.shard_object(CACHE, ID, SHARD, encrypted=True)
+    assert sealed == f"caches/orders/{ID}/0000.rdb.zst.age"
     assert names.manifest_object(CACHE, ID) == f"caches/orders/{ID}/manifest.json"
     assert names.manifest_object(CACHE, ID, 2) == f"caches/orders/{ID}.2/manifest.json"
     assert names.OWNER == "valkeep.json"

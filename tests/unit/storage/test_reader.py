@@ -251,11 +251,11 @@ async def test_reading_ahead_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None
     assert len(asked) < len(subject.shard.blocks)
 
 
-async def test_an_encrypted_object_is_not_guessed_at() -> None:
+async def test_an_unknown_codec_is_not_guessed_at() -> None:
     """Codecs that this version cannot undo are refused by name."""
     subject = await kept()
     shard = ShardObject(
         **{field: getattr(subject.shard, field) for field in ShardObject.__struct_fields__}
-        | {"codecs": ("zstd", "age")}
+        | {"codecs": ("age", "zstd")}
     )
     await refused(Kept(shard, subject.objects), "codec-unknown")
