@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from daemon.answers import CacheDetail
 from daemon.cli.table import facts
 from daemon.cli.words import age, instant, plural, size
-from events.facts import Probe
+from events.facts import CacheSettings, Probe
 
 
 def page(detail: CacheDetail, width: int) -> Iterator[str]:
@@ -20,6 +20,7 @@ def page(detail: CacheDetail, width: int) -> Iterator[str]:
         ("source", settings.source),
         ("node", settings.node),
         ("password", _password(file=settings.password_file, variable=settings.password_env)),
+        ("TLS", _tls(settings)),
         ("suspended", view.suspended or ""),
         ("since", f"{instant(view.added_at)}, {by}"),
         ("backups", f"{plural(view.backups, 'backup')}, {size(view.stored_bytes)} stored"),
@@ -40,6 +41,18 @@ def _password(*, file: str | None, variable: str | None) -> str:
     if file:
         return f"in the file {file}"
     return f"in the daemon's environment, {variable}" if variable else "none"
+
+
+def _tls(settings: CacheSettings) -> str:
+    """How TLS is spoken; nothing where it is not."""
+    if not settings.url.lower().startswith(("valkeys:", "rediss:")):
+        return ""
+    told = [f"signed by {settings.tls_ca_file or 'whom the system trusts'}"]
+    if settings.tls_server_name:
+        told.append(f"for {settings.tls_server_name}")
+    if settings.tls_cert_file:
+        told.append(f"we show {settings.tls_cert_file} (key: {settings.tls_key_file})")
+    return ", ".join(told)
 
 
 def found_lines(probe: Probe, width: int, *, indent: str = "") -> Iterator[str]:

@@ -23,6 +23,7 @@ TOUCHED = (
     "repl-diskless-load",
     "masterauth",
     "masteruser",
+    "tls-cluster",
 )
 
 

@@ -13,6 +13,7 @@ from daemon.valkey import address
 BEGINNINGS = [
     "valkey://",
     "redis://",
+    "valkeys://",
     "unix:///",
     "unix://",
     "file:///",
