@@ -48,6 +48,10 @@ class AddCache(Struct, frozen=True, forbid_unknown_fields=True, tag="add-cache")
     node: NodeChoice = "prefer-replica"
     password_file: str | None = None
     password_env: str | None = None
+    tls_ca_file: str | None = None
+    tls_cert_file: str | None = None
+    tls_key_file: str | None = None
+    tls_server_name: str | None = None
     probe: bool = True
     policy: PolicyChange | None = None
 
@@ -55,7 +59,7 @@ class AddCache(Struct, frozen=True, forbid_unknown_fields=True, tag="add-cache")
 class SetCache(Struct, frozen=True, forbid_unknown_fields=True, tag="set-cache"):
     """Change a cache's settings; what is null stays as it is.
 
-    An empty `password_file` or `password_env` takes the setting away.
+    An empty `password_file`, `password_env` or `tls_…` takes the setting away.
     """
 
     name: str
@@ -65,6 +69,10 @@ class SetCache(Struct, frozen=True, forbid_unknown_fields=True, tag="set-cache")
     node: NodeChoice | None = None
     password_file: str | None = None
     password_env: str | None = None
+    tls_ca_file: str | None = None
+    tls_cert_file: str | None = None
+    tls_key_file: str | None = None
+    tls_server_name: str | None = None
     probe: bool = True
     policy: PolicyChange | None = None
 

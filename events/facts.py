@@ -45,7 +45,10 @@ class Fact(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
 
 
 class CacheSettings(Fact, frozen=True):
-    """How to reach a cache and where its backups go. Never holds a secret."""
+    """How to reach a cache and where its backups go. Never holds a secret.
+
+    The files of TLS are named by absolute paths of the daemon's host (DESIGN 9).
+    """
 
     url: str
     vault: VaultName
@@ -53,6 +56,10 @@ class CacheSettings(Fact, frozen=True):
     node: NodeChoice = "prefer-replica"
     password_file: str | None = None
     password_env: str | None = None
+    tls_ca_file: str | None = None
+    tls_cert_file: str | None = None
+    tls_key_file: str | None = None
+    tls_server_name: str | None = None
 
 
 class Window(Fact, frozen=True):
@@ -201,10 +208,14 @@ class Failure(Fact, frozen=True):
 
 
 class TrialFacts(Fact, frozen=True):
-    """Whether a restore's target can reach our listener, tried without changing anything."""
+    """Whether a restore's target can reach our listener, tried without changing anything.
+
+    `hint` is what to do where it is not the usual thing.
+    """
 
     outcome: Literal["reached", "failed", "not-needed", "not-tried"]
     reason: str = ""
+    hint: str = ""
 
 
 class TargetFacts(Fact, frozen=True):
@@ -212,7 +223,8 @@ class TargetFacts(Fact, frozen=True):
 
     `rights` is the ``ACL SETUSER`` line for what our user lacks. `one_time_password` says that
     the target has no ``masterauth`` of its own. `load_mode` is its ``repl-diskless-load``, and
-    `drops_rdb` that it deletes received RDB files (``rdb-del-sync-files``).
+    `drops_rdb` that it deletes received RDB files (``rdb-del-sync-files``). `tls_trial` says that
+    the way to us is tried when the restore has begun, which takes ``tls-cluster`` for a moment.
     """
 
     server: ServerFacts
@@ -221,6 +233,7 @@ class TargetFacts(Fact, frozen=True):
     one_time_password: bool = True
     load_mode: str = "disabled"
     drops_rdb: bool = False
+    tls_trial: bool = False
 
 
 FindingLevel = Literal["blocker", "warning"]

@@ -19,6 +19,8 @@ def by_hand(target: TargetFacts, mode: LoadMode) -> tuple[str, ...]:
     lines = ["REPLICAOF NO ONE"]
     settings = target.server.settings | {"repl-diskless-load": target.load_mode}
     lines += [f"CONFIG SET {name} {settings[name]}" for name in _changed(target, mode)]
+    if target.tls_trial:
+        lines.append("CONFIG SET tls-cluster no")
     if target.one_time_password:
         lines.append('CONFIG SET masterauth ""')
     return tuple(lines)

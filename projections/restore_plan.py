@@ -96,14 +96,15 @@ def _access(target: TargetFacts) -> Iterator[Finding]:
             "listener",
             "blocker",
             f"The target cannot reach us: {trial.reason}",
-            "Set bind, port and advertise in [restore] to what the target can reach.",
+            trial.hint or "Set bind, port and advertise in [restore] to what the target can reach.",
         )
     if trial.outcome == "not-tried":
         yield Finding(
             "listener",
             "warning",
             f"Whether the target can reach us was not tried: {trial.reason}",
-            "If it cannot, the restore fails while writes are refused, and is undone.",
+            trial.hint
+            or "If it cannot, the restore fails while writes are refused, and is undone.",
         )
 
 

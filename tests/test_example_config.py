@@ -83,6 +83,7 @@ def test_every_line_of_the_example_can_be_uncommented(home: str) -> None:
         if other + " =" not in line
     ]
     text = "\n".join(lines).replace("file:///var/backups/valkeep", "s3://team-bucket/valkeep")
+    text = text.replace("valkey://", "valkeys://")  # which the settings of TLS belong to
 
     config = load(text, EXAMPLE)
 

@@ -1,6 +1,7 @@
 """From a cache command to the settings that will be recorded: pure, and strict with paths.
 
-Files and variables that hold a password are only named here; nobody reads them.
+Files and variables that hold a password, and the files of TLS, are only named here; nobody
+reads them.
 """
 
 import re
@@ -12,6 +13,9 @@ from events.facts import CacheSettings, VaultName
 from projections.state import State
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_TLS_SCHEMES = frozenset({"valkeys", "rediss"})
+_TLS_FILES = ("tls_ca_file", "tls_cert_file", "tls_key_file")
+_TLS_NAME = re.compile(r"[A-Za-z0-9:]([A-Za-z0-9._:-]{0,251}[A-Za-z0-9])?", re.ASCII)
 
 
 def settings_for(
@@ -28,8 +32,13 @@ def settings_for(
             node=request.node,
             password_file=request.password_file or None,
             password_env=request.password_env or None,
+            tls_ca_file=request.tls_ca_file or None,
+            tls_cert_file=request.tls_cert_file or None,
+            tls_key_file=request.tls_key_file or None,
+            tls_server_name=request.tls_server_name or None,
         )
     _check_password(settings)
+    _check_tls(settings)
     return settings
 
 
@@ -56,6 +65,10 @@ def _changed(old: CacheSettings, request: SetCache, vaults: tuple[VaultName, ...
         node=request.node or old.node,
         password_file=password_file,
         password_env=password_env,
+        tls_ca_file=_or(request.tls_ca_file, old=old.tls_ca_file),
+        tls_cert_file=_or(request.tls_cert_file, old=old.tls_cert_file),
+        tls_key_file=_or(request.tls_key_file, old=old.tls_key_file),
+        tls_server_name=_or(request.tls_server_name, old=old.tls_server_name),
     )
 
 
@@ -90,8 +103,7 @@ def _check_password(settings: CacheSettings) -> None:
             "Both a file and an environment variable are named for one password.",
             "Name one of them.",
         )
-    path = settings.password_file
-    if path is not None and (not path.startswith("/") or ".." in path.split("/") or "\0" in path):
+    if settings.password_file is not None and not _absolute(settings.password_file):
         raise BadRequest(
             "password-file",
             "The password file is not named by an absolute path.",
@@ -103,3 +115,38 @@ def _check_password(settings: CacheSettings) -> None:
             "That is not the name of an environment variable (it is not shown).",
             "Give the name of a variable of the daemon, not the password.",
         )
+
+
+def _check_tls(settings: CacheSettings) -> None:
+    """What TLS is spoken with: only where the URL asks for it, and a whole pair."""
+    named = [name for name in (*_TLS_FILES, "tls_server_name") if getattr(settings, name)]
+    if named and settings.url.partition("://")[0].lower() not in _TLS_SCHEMES:
+        raise BadRequest(
+            "tls",
+            f"{named[0]} is set, and the cache's URL does not ask for TLS.",
+            "Write valkeys:// in the URL, or take the setting away with an empty text.",
+        )
+    for name in _TLS_FILES:
+        path = getattr(settings, name)
+        if path is not None and not _absolute(path):
+            raise BadRequest(
+                "tls-file",
+                f"{name} is not named by an absolute path.",
+                "The daemon reads it: give the whole path of a file on its host.",
+            )
+    if (settings.tls_cert_file is None) != (settings.tls_key_file is None):
+        raise BadRequest(
+            "tls",
+            f"{'tls_cert_file' if settings.tls_cert_file else 'tls_key_file'} is set alone.",
+            "A certificate and its key belong together: set both, or neither.",
+        )
+    if settings.tls_server_name and not _TLS_NAME.fullmatch(settings.tls_server_name):
+        raise BadRequest(
+            "tls",
+            "tls_server_name is not a host name or an IP address.",
+            "Give a name that stands in the server's certificate, without a port.",
+        )
+
+
+def _absolute(path: str) -> bool:
+    return path.startswith("/") and ".." not in path.split("/") and "\0" not in path

@@ -1,7 +1,7 @@
 """`valkeep cache`: add, set, list, show, remove."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import click
 import msgspec
@@ -30,6 +30,31 @@ COLUMNS = (
 )
 
 
+FILES = ("password_file", "tls_ca_file", "tls_cert_file", "tls_key_file")
+"""Settings that name a file which the daemon reads."""
+
+
+def _tls_options() -> tuple[Callable[[F], F], ...]:
+    return (
+        click.option(
+            "--tls-server-name",
+            metavar="NAME",
+            help="The name in the server's certificate, if it is not the URL's host.",
+        ),
+        click.option("--tls-key-file", metavar="FILE", help="The key of our own certificate."),
+        click.option(
+            "--tls-cert-file",
+            metavar="FILE",
+            help="Our own certificate, for a server that wants one of its clients.",
+        ),
+        click.option(
+            "--tls-ca-file",
+            metavar="FILE",
+            help="Who signs the server's certificate; without it, whom the system trusts.",
+        ),
+    )
+
+
 def _settings_options(command: F) -> F:
     """The flags that `add` and `set` have in common."""
     for option in (
@@ -52,6 +77,7 @@ def _settings_options(command: F) -> F:
             help="How snapshots are taken.",
         ),
         click.option("--vault", help="Where its backups go."),
+        *_tls_options(),
         click.option(
             "--password-env",
             metavar="NAME",
@@ -82,7 +108,9 @@ Example, with a backup every night that is kept for 14 days:
 
 @cache.command(epilog=ADD_EXAMPLE)
 @click.argument("name")
-@click.option("--url", required=True, help="valkey://[USER@]HOST[:PORT] or unix:///PATH.")
+@click.option(
+    "--url", required=True, help="valkey://[USER@]HOST[:PORT], valkeys:// for TLS, or unix:///PATH."
+)
 @_settings_options
 @policy_options
 @json_option
@@ -105,7 +133,7 @@ Example:
 
 @cache.command("set", epilog=SET_EXAMPLE)
 @click.argument("name")
-@click.option("--url", help="valkey://[USER@]HOST[:PORT] or unix:///PATH.")
+@click.option("--url", help="valkey://[USER@]HOST[:PORT], valkeys:// for TLS, or unix:///PATH.")
 @_settings_options
 @policy_options
 @click.option("--yes", is_flag=True, help="Do not ask, whatever retention deletes at once.")
@@ -139,9 +167,10 @@ def _said(given: Mapping[str, object]) -> dict[str, object]:
     Links stay links: they may point elsewhere by the time the daemon looks.
     """
     said = {name: value for name, value in given.items() if value is not None}
-    path = said.get("password_file")
-    if isinstance(path, str) and path:
-        said["password_file"] = os.path.abspath(path)  # noqa: PTH100 - pathlib keeps ".."
+    for name in FILES:
+        path = said.get(name)
+        if isinstance(path, str) and path:
+            said[name] = os.path.abspath(path)  # noqa: PTH100 - pathlib keeps ".."
     return said
 
 

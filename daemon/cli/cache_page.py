@@ -6,7 +6,7 @@ from daemon.answers import CacheDetail
 from daemon.answers.policy import PolicyView
 from daemon.cli.table import facts
 from daemon.cli.words import age, instant, plural, size
-from events.facts import Probe
+from events.facts import CacheSettings, Probe
 
 
 def page(detail: CacheDetail, policy: PolicyView | None, width: int) -> Iterator[str]:
@@ -21,6 +21,7 @@ def page(detail: CacheDetail, policy: PolicyView | None, width: int) -> Iterator
         ("source", settings.source),
         ("node", settings.node),
         ("password", _password(file=settings.password_file, variable=settings.password_env)),
+        ("TLS", _tls(settings)),
         ("suspended", view.suspended or ""),
         ("since", f"{instant(view.added_at)}, {by}"),
         ("policy", _policy(policy) if policy else ""),
@@ -52,6 +53,18 @@ def _password(*, file: str | None, variable: str | None) -> str:
     if file:
         return f"in the file {file}"
     return f"in the daemon's environment, {variable}" if variable else "none"
+
+
+def _tls(settings: CacheSettings) -> str:
+    """How TLS is spoken; nothing where it is not."""
+    if not settings.url.lower().startswith(("valkeys:", "rediss:")):
+        return ""
+    told = [f"signed by {settings.tls_ca_file or 'whom the system trusts'}"]
+    if settings.tls_server_name:
+        told.append(f"for {settings.tls_server_name}")
+    if settings.tls_cert_file:
+        told.append(f"we show {settings.tls_cert_file} (key: {settings.tls_key_file})")
+    return ", ".join(told)
 
 
 def found_lines(probe: Probe, width: int, *, indent: str = "") -> Iterator[str]:

@@ -31,7 +31,10 @@ _NO_KEYS = Wrong(
     "holds an access key, which does not belong in this file (it is not shown)",
     "Name where it is kept: access_key_id_env and secret_access_key_env, or the _file forms.",
 )
-_CACHE_URL = "Allowed: valkey://[USER@]HOST[:PORT], redis:// likewise, or unix:///PATH[?user=USER]."
+_CACHE_URL = (
+    "Allowed: valkey://[USER@]HOST[:PORT], redis:// likewise, valkeys:// and rediss:// for TLS, "
+    "or unix:///PATH[?user=USER]."
+)
 _VAULT_URL = "Allowed: file:///absolute/path, or s3://BUCKET or s3://BUCKET/PREFIX."
 _RECIPIENT = "Allowed: age1…, 62 characters, as `age-keygen` prints it (X25519)."
 _ENDPOINT = "Allowed: http://HOST[:PORT] or https://HOST[:PORT]."
@@ -99,6 +102,13 @@ def host(text: str) -> Wrong | None:
     )
 
 
+def server_name(text: str) -> Wrong | None:
+    """The name that a server's certificate is for."""
+    if text and host(text) is None:
+        return None
+    return Wrong(f'is "{text}"', "Allowed: a host name or an IP address without a port.")
+
+
 def cache_url(text: str) -> Wrong | None:
     """How to reach a cache: never shown, and never with a password."""
     parsed = _split(text)
@@ -107,12 +117,10 @@ def cache_url(text: str) -> Wrong | None:
     if parsed.password is not None or "password" in parse_qs(parsed.query):
         return _NO_SECRET
     match parsed.scheme:
-        case "valkey" | "redis":
+        case "valkey" | "redis" | "valkeys" | "rediss":
             return _tcp_url(parsed)
         case "unix":
             return _unix_url(parsed)
-        case "valkeys" | "rediss":
-            return Wrong("asks for TLS, which is not there yet", _CACHE_URL)
         case _:
             return Wrong("has a scheme that is not known", _CACHE_URL)
 
@@ -264,24 +272,25 @@ TEXTS: Mapping[str, Rule] = {
     "vaults.*.secret_access_key_file": absolute_path,
     "restore.bind": address,
     "restore.advertise": host,
+    "restore.tls_cert_file": absolute_path,
+    "restore.tls_key_file": absolute_path,
+    "restore.tls_ca_file": absolute_path,
     "caches.*": name,
     "caches.*.url": cache_url,
     "caches.*.password_file": absolute_path,
     "caches.*.password_env": variable,
     "caches.*.policy.timezone": timezone,
     "caches.*.policy.windows": window,
+    "caches.*.tls_ca_file": absolute_path,
+    "caches.*.tls_cert_file": absolute_path,
+    "caches.*.tls_key_file": absolute_path,
+    "caches.*.tls_server_name": server_name,
 }
 """The rule of each text; an element of a list has its list's."""
 
 LATER: Mapping[str, str] = {
     "exports": "exports are",
-    "restore.tls_cert_file": "TLS is",
-    "restore.tls_key_file": "TLS is",
     "caches.*.copy_to": "a copy in a second vault is",
     "caches.*.policy.verify": "verification by policy is",
-    "caches.*.tls_ca_file": "TLS is",
-    "caches.*.tls_cert_file": "TLS is",
-    "caches.*.tls_key_file": "TLS is",
-    "caches.*.tls_server_name": "TLS is",
 }
 """Settings that a later version will have: refused by name, never silently accepted."""

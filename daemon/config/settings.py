@@ -74,6 +74,9 @@ class RestoreConfig(Struct, frozen=True, forbid_unknown_fields=True):
     advertise: str = ""
     port: Annotated[int, Meta(ge=0, le=65535)] = 0
     accept_from: Literal["target", "any"] = "target"
+    tls_cert_file: str | None = None
+    tls_key_file: str | None = None
+    tls_ca_file: str | None = None
 
 
 class EngineConfig(Struct, frozen=True, forbid_unknown_fields=True):

@@ -31,6 +31,10 @@ def contradictions(document: Table) -> Found:
     for name, vault in vaults.items():
         for own, wrong in _of_vault(vault):
             yield ("vaults", name, *own), wrong
+    restore = document.get("restore")
+    if isinstance(restore, dict):
+        for own, wrong in _of_restore(restore):
+            yield ("restore", *own), wrong
     for name, cache in sections(document, "caches").items():
         for own, wrong in _of_cache(cache, list(vaults)):
             yield ("caches", name, *own), wrong
@@ -98,6 +102,7 @@ def _twice(recipients: object) -> Found:
 
 def _of_cache(cache: Table, vaults: list[str]) -> Found:
     yield from _two_homes(cache, "password")
+    yield from _of_tls(cache)
     named = cache.get("vault")
     if named is None and len(vaults) > 1:
         yield (), Wrong("vault is missing", f"There are several: {', '.join(vaults)}.")
@@ -119,6 +124,31 @@ def _of_policy(policy: Table) -> Found:
     fit = [text for text in windows if isinstance(text, str) and window_unfit(text) is None]
     for unfit in windows_unfit(fit):
         yield ("windows",), told(unfit)
+
+
+def _of_tls(cache: Table) -> Found:
+    """TLS is asked for by the URL alone: its settings beside another one would do nothing."""
+    url = str(cache.get("url", "")).lower()
+    if url.startswith(("valkeys:", "rediss:")):
+        yield from _of_pair(cache)
+        return
+    for name in (name for name in cache if name.startswith("tls_")):
+        wrong = "is for TLS, and the url does not ask for it"
+        yield (name,), Wrong(wrong, "Write valkeys:// in the url, or take this out.")
+
+
+def _of_restore(restore: Table) -> Found:
+    yield from _of_pair(restore)
+    if "tls_ca_file" in restore and not restore.keys() & {"tls_cert_file", "tls_key_file"}:
+        allowed = "Set tls_cert_file and tls_key_file as well, or take this out."
+        yield ("tls_ca_file",), Wrong("is set without a certificate of our own", allowed)
+
+
+def _of_pair(table: Table) -> Found:
+    halves = [half for half in ("tls_cert_file", "tls_key_file") if half in table]
+    if len(halves) == 1:
+        allowed = "Allowed: a certificate and its key, or neither."
+        yield (halves[0],), Wrong("is set alone", allowed)
 
 
 def _two_homes(table: Table, secret: str) -> Found:

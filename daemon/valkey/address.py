@@ -1,4 +1,4 @@
-"""Where a node listens: ``valkey://[user@]host[:port]`` or ``unix:///path[?user=name]``.
+"""Where a node listens: ``valkey[s]://[user@]host[:port]`` or ``unix:///path[?user=name]``.
 
 Knows the spelling and nothing of connections. A password has no place in it: a URL stands
 in the event log, in messages and in process lists.
@@ -12,23 +12,30 @@ from daemon.errors import BadRequest
 
 DEFAULT_PORT = 6379
 SOCKET_PATH_LIMIT = 107
-_FORM = "write valkey://[user@]host[:port], or unix:///path/of/socket[?user=name]"
+_FORM = (
+    "write valkey://[user@]host[:port], valkeys:// for TLS, or unix:///path/of/socket[?user=name]"
+)
 
 
 class Address(Struct, frozen=True):
-    """One node's address: `socket` is a Unix socket's path; without it `host` and `port` count."""
+    """One node's address: `socket` is a Unix socket's path; without it `host` and `port` count.
+
+    `tls` says that TLS is spoken there; never on a Unix socket.
+    """
 
     host: str = ""
     port: int = DEFAULT_PORT
     socket: str | None = None
     user: str | None = None
+    tls: bool = False
 
     def __str__(self) -> str:
         """For messages: the canonical URL. There is no secret that it could hold."""
         if self.socket is not None:
             return f"unix://{self.socket}" + (f"?user={self.user}" if self.user else "")
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"valkey://{self.user + '@' if self.user else ''}{host}:{self.port}"
+        scheme = "valkeys" if self.tls else "valkey"
+        return f"{scheme}://{self.user + '@' if self.user else ''}{host}:{self.port}"
 
     @property
     def loopback(self) -> bool:
@@ -53,21 +60,18 @@ def parse(url: str) -> Address:
             raise _wrong("it has a fragment (#…)")
         match parts.scheme:
             case "valkey" | "redis":
-                return _over_tcp(parts)
+                return _over_tcp(parts, tls=False)
+            case "valkeys" | "rediss":
+                return _over_tcp(parts, tls=True)
             case "unix":
                 return _over_socket(parts)
-            case "valkeys" | "rediss":
-                raise _wrong(
-                    "TLS is not there yet",
-                    hint="until then use valkey:// on a network you trust, or unix://",
-                )
             case _:
                 raise _wrong("it has no scheme that is known here")
     except ValueError as error:  # From urlsplit: a bracket left open, a port that is no number.
         raise _wrong("its host or port cannot be read") from error
 
 
-def _over_tcp(parts: SplitResult) -> Address:
+def _over_tcp(parts: SplitResult, *, tls: bool) -> Address:
     _without_password(parts)
     if parts.query:
         raise _wrong("it has parameters (?…)")
@@ -79,7 +83,7 @@ def _over_tcp(parts: SplitResult) -> Address:
     if port == 0:
         raise _wrong("its port is 0")
     user = unquote(parts.username) if parts.username else None
-    return Address(host=parts.hostname, port=port, user=_checked_user(user))
+    return Address(host=parts.hostname, port=port, user=_checked_user(user), tls=tls)
 
 
 def _over_socket(parts: SplitResult) -> Address:

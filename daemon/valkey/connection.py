@@ -6,7 +6,8 @@ anew, so that a rotated one is used at once, and nothing here retries: that is t
 
 import errno
 import socket
-from collections.abc import AsyncGenerator, Iterator
+import ssl
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Protocol
 
@@ -19,7 +20,10 @@ from redis.backoff import NoBackoff
 
 from daemon.errors import Failed, Permanent, Transient
 from daemon.valkey.address import Address, parse
+from daemon.valkey.diagnosis import diagnosed
 from daemon.valkey.refusal import Asked, not_valkey, refused, unauthenticated
+from daemon.valkey.tls import Tls, client_context, of_cache
+from daemon.valkey.tls_refusal import tls_failed
 from events.facts import CacheSettings
 
 CLOSE_SECONDS = 2.0
@@ -59,10 +63,11 @@ class Credentials(Struct, frozen=True, repr_omit_defaults=True):
 
 
 class Login(Struct, frozen=True):
-    """An address with who we are there."""
+    """An address with who we are there, and how TLS is spoken where its URL says so."""
 
     address: Address
     credentials: Credentials = Credentials()
+    tls: Tls | None = None
 
     @property
     def asked(self) -> Asked:
@@ -73,7 +78,8 @@ class Login(Struct, frozen=True):
 def login(settings: CacheSettings, secrets: Secrets) -> Login:
     """Where a cache is and who we are there, with the password of this moment."""
     address = parse(settings.url)
-    return Login(address, Credentials(address.user, secrets(settings)))
+    tls = of_cache(settings) if address.tls else None
+    return Login(address, Credentials(address.user, secrets(settings)), tls)
 
 
 class Node:
@@ -81,6 +87,7 @@ class Node:
 
     def __init__(self, client: redis.asyncio.Redis, login: Login) -> None:
         self._client = client
+        self._answered = False
         self.login = login
         # Without redis-py's own readings, INFO and CONFIG GET come as the server wrote them.
         client.response_callbacks.clear()
@@ -88,8 +95,14 @@ class Node:
     async def call(self, *words: str | int) -> object:
         """One command's answer; raises `Transient` or `Permanent`, never redis-py's errors."""
         command = _name(words)
-        with translated(self.login, command=command):
-            answer: object = await self._client.execute_command(*words)  # type: ignore[no-untyped-call]
+        try:
+            with translated(self.login, command=command):
+                answer: object = await self._client.execute_command(*words)  # type: ignore[no-untyped-call]
+        except Failed as error:
+            if self._answered:
+                raise
+            raise await diagnosed(self.login.address, self.login.tls, error) from error
+        self._answered = True
         return answer
 
     async def text(self, *words: str | int) -> str:
@@ -130,12 +143,31 @@ async def connect(login: Login, timeouts: Timeouts) -> AsyncGenerator[redis.asyn
         health_check_interval=0,
         driver_info=None,
     )
+    if login.tls is not None:
+        client.connection_pool.connection_class = _TlsConnection
+        client.connection_pool.connection_kwargs["tls"] = login.tls
     try:
         yield client
     finally:
         # Also when we are cancelled: what is not closed now, nobody would close.
         with anyio.move_on_after(CLOSE_SECONDS, shield=True):
             await client.aclose()
+
+
+class _TlsConnection(redis.asyncio.Connection):
+    """redis-py's connection with a context of ours, made anew each time that it connects."""
+
+    def __init__(self, *, tls: Tls, **kwargs: object) -> None:
+        super().__init__(**kwargs)  # type: ignore[arg-type]
+        self._tls = tls
+
+    def _connection_arguments(self) -> Mapping[str, object]:
+        return {
+            **super()._connection_arguments(),
+            "ssl": client_context(self._tls),
+            "server_hostname": self._tls.server_name or self.host,
+            "ssl_shutdown_timeout": CLOSE_SECONDS,
+        }
 
 
 @asynccontextmanager
@@ -156,6 +188,23 @@ def translated(login: Login, *, command: str) -> Iterator[None]:
 
 def translate(login: Login, error: Exception, *, command: str) -> Failed:
     """What an error of redis-py or of the system means for the caller."""
+    return _below(login, error) or _of_redis(login, error, command=command)
+
+
+def _below(login: Login, error: Exception) -> Failed | None:
+    """What lies right below: our own error, or one of TLS; redis-py raises its own on top of it.
+
+    No deeper, and ours only as the cause: the context may be of an error that is being handled.
+    """
+    if isinstance(error.__cause__, Failed):
+        return error.__cause__
+    for below in (error, error.__cause__, error.__context__):
+        if isinstance(below, ssl.SSLError):
+            return tls_failed(login.address, login.tls, below)
+    return None
+
+
+def _of_redis(login: Login, error: Exception, *, command: str) -> Failed:
     asked = login.asked
     match error:
         case exceptions.AuthenticationError() if "without any password" in str(error):

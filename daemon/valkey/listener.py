@@ -7,7 +7,6 @@ sent is the business of `seeder`.
 
 import ipaddress
 import socket
-import struct
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 
@@ -18,6 +17,9 @@ from msgspec import Struct
 
 from daemon.errors import Permanent, Transient
 from daemon.valkey.primary import Access, Denied, Event, Primary, SyncWanted, Tried
+from daemon.valkey.tls import Tls, server_context
+from daemon.valkey.tunnel import Tunnel
+from daemon.valkey.wire import Lost, TlsWire, Wire
 
 log = structlog.get_logger()
 
@@ -25,65 +27,20 @@ PENDING = 8
 """Connections that may shake hands at once; more are closed at the door."""
 HANDSHAKE_SECONDS = 10.0
 SEND_BUFFER_BYTES = 4 << 20
-RECEIVE_BYTES = 64 << 10
+_TLS_HELLO = b"\x16"
 
 
 class Door(Struct, frozen=True):
     """Where to listen and whom to let in; `allowed` None is anybody (behind NAT).
 
-    `advertise` is our address as the target sees it.
+    `advertise` is our address as the target sees it. With `tls` nothing else is spoken.
     """
 
     bind: str
     port: int
     advertise: str
     allowed: frozenset[str] | None
-
-
-class Lost(Exception):
-    """The other side is gone; the text says how it showed."""
-
-
-class Wire:
-    """One accepted connection: plain sends and receives without queues of their own."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        connection.settimeout(0.0)
-        with suppress(OSError):
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-        self._socket = connection
-
-    async def send(self, data: bytes | memoryview) -> None:
-        """Send all of it; returns when the system has taken the last byte. Raises `Lost`."""
-        rest = memoryview(data)
-        while rest:
-            try:
-                rest = rest[self._socket.send(rest) :]
-            except BlockingIOError:
-                await anyio.wait_writable(self._socket)
-            except OSError as error:
-                raise Lost(error.strerror or "the connection broke") from error
-
-    async def receive(self) -> bytes:
-        """Some bytes, or none at the end. Raises `Lost`."""
-        while True:
-            try:
-                return self._socket.recv(RECEIVE_BYTES)
-            except BlockingIOError:
-                await anyio.wait_readable(self._socket)
-            except OSError as error:
-                raise Lost(error.strerror or "the connection broke") from error
-
-    def close(self) -> None:
-        """Close it; what the system has taken is still delivered."""
-        self._socket.close()
-
-    def abort(self) -> None:
-        """Cut it: what was not delivered yet is thrown away."""
-        with suppress(OSError):
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._socket.close()
+    tls: Tls | None = None
 
 
 class Replica(Struct, frozen=True):
@@ -93,17 +50,25 @@ class Replica(Struct, frozen=True):
     primary: Primary
 
 
+class Greeter(Struct, frozen=True):
+    """What each connection gets: its side of the conversation, and the wire that it goes over."""
+
+    primary: Callable[[], Primary]
+    wire: Callable[[socket.socket], Wire]
+
+
 class Listener:
     """An open door. `host` and `port` are what the target is to be told."""
 
-    def __init__(self, door: Door, sock: socket.socket, greet: Callable[[], Primary]) -> None:
+    def __init__(self, door: Door, sock: socket.socket, greet: Greeter) -> None:
         self.host = door.advertise
         self.port: int = sock.getsockname()[1]
         self.strangers = 0
         self.denied: list[str] = []
         self._door = door
         self._socket = sock
-        self._greet = greet
+        self._greet = greet.primary
+        self._wire = greet.wire
         self._pending = 0
         self._given: list[Wire] = []
         self._tried = anyio.Event()
@@ -113,6 +78,11 @@ class Listener:
     def address(self) -> str:
         """For messages and the log: ``host:port``."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def tls(self) -> bool:
+        """Whether TLS is spoken here, and nothing else."""
+        return self._door.tls is not None
 
     @property
     def tried(self) -> bool:
@@ -151,7 +121,7 @@ class Listener:
                 connection.close()
             else:
                 self._pending += 1
-                tasks.start_soon(self._shake_hands, Wire(connection))
+                tasks.start_soon(self._shake_hands, self._wire(connection))
 
     def _admits(self, peer: str) -> bool:
         return self._door.allowed is None or plain_address(peer) in self._door.allowed
@@ -161,17 +131,31 @@ class Listener:
         primary = self._greet()
         try:
             with anyio.move_on_after(HANDSHAKE_SECONDS), suppress(Lost):
-                if await self._converse(wire, primary):
+                if await self._secured(wire) and await self._converse(wire, primary):
                     kept = self._hand_over(Replica(wire, primary))
         finally:
             self._pending -= 1
             if not kept:
                 wire.close()
 
+    async def _secured(self, wire: Wire) -> bool:
+        """Whether the peer may go on: it has come through the handshake of TLS, if we want one."""
+        if not isinstance(wire, TlsWire):
+            return True
+        try:
+            await wire.shake_hands()
+        except Lost as lost:
+            self._take_note([Denied(f"its TLS handshake failed: {lost}")])
+            return False
+        return True
+
     async def _converse(self, wire: Wire, primary: Primary) -> bool:
         """Whether the peer got as far as asking for the data."""
         while not primary.over:
             data = await wire.receive()
+            if data.startswith(_TLS_HELLO) and not self.tls:
+                self._take_note([Denied("it speaks TLS, and we do not")])
+                return False
             events = primary.receive(data)
             await wire.send(primary.outgoing())
             self._take_note(events)
@@ -213,10 +197,11 @@ class Listener:
 async def listening(door: Door, access: Access, names: "Names") -> AsyncGenerator[Listener, None]:
     """An open door for as long as the context lasts; connections under way end with it.
 
-    Raises `Permanent("listener")` when the address cannot be bound.
+    Raises `Permanent("listener")` when the address cannot be bound, and what `server_context`
+    raises: the files of TLS are read now.
     """
+    greet = _greeter(door, access, names)
     sock = _bound(door)
-    greet = _greeter(access, names)
     listener = Listener(door, sock, greet)
     try:
         async with anyio.create_task_group() as tasks:
@@ -239,11 +224,19 @@ class Names(Struct, frozen=True):
     marker: str
 
 
-def _greeter(access: Access, names: Names) -> Callable[[], Primary]:
-    def greet() -> Primary:
+def _greeter(door: Door, access: Access, names: Names) -> Greeter:
+    context = None if door.tls is None else server_context(door.tls)
+
+    def primary() -> Primary:
         return Primary(access, replication_id=names.replication_id, marker=names.marker)
 
-    return greet
+    def wire(connection: socket.socket) -> Wire:
+        with suppress(OSError):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        return Wire(connection) if context is None else TlsWire(connection, Tunnel(context))
+
+    return Greeter(primary, wire)
 
 
 def plain_address(address: str) -> str:

@@ -1,13 +1,12 @@
 """Drives the replica's side over a socket: connects, reads as fast as the server can write.
 
-Holds the only sockets of the replication source. It reads when it is asked and never ahead,
+It reads when it is asked and never ahead,
 so that a slow reader slows the server; waiting has two limits, for the connection and for
 silence.
 """
 
 import errno
-import os
-import socket
+import ssl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -16,11 +15,11 @@ import anyio
 
 from daemon.errors import Failed, Transient
 from daemon.valkey.address import Address
-from daemon.valkey.connection import Login, timed_out, unreachable
+from daemon.valkey.connection import Login, unreachable
+from daemon.valkey.dial import open_wire
 from daemon.valkey.occasion import Occasion, Taken, copy_on_write, snapshot_facts
 from daemon.valkey.rdb import HEADER_LIMIT, Header, read_header
 from daemon.valkey.replication import (
-    WANT_BYTES,
     Chunk,
     End,
     FullResync,
@@ -30,6 +29,8 @@ from daemon.valkey.replication import (
     Session,
     ended_early,
 )
+from daemon.valkey.tls_refusal import tls_failed
+from daemon.valkey.wire import Lost, Wire
 from events.facts import SnapshotFacts
 
 # Fewer bytes than this are put together, so that whoever reads has few chunks to handle.
@@ -37,14 +38,13 @@ WORTHWHILE_BYTES = 256 << 10
 
 
 class Link:
-    """A socket and a session: what the server sent, as events, in order."""
+    """A wire and a session: what the server sent, as events, in order."""
 
-    def __init__(self, sock: socket.socket, session: Session, login: Login, stall: float) -> None:
-        self._sock = sock
+    def __init__(self, wire: Wire, session: Session, login: Login, stall: float) -> None:
+        self._wire = wire
         self._session = session
         self._login = login
         self._stall = stall
-        self._waiting_for = 1
 
     async def begin(self) -> None:
         """Write the session's first words."""
@@ -65,53 +65,29 @@ class Link:
         return events
 
     async def _read(self) -> bytes:
-        self._expect(self._session.want_bytes)
         silent = False
         while not silent:
             with anyio.move_on_after(self._stall) as waiting:
-                await anyio.wait_readable(self._sock)
+                await self._wire.wait(self._session.want_bytes)
             silent = waiting.cancelled_caught
             try:
                 # Also after silence: less than was waited for may have come.
-                return self._sock.recv(WANT_BYTES)
-            except BlockingIOError:
-                continue
-            except OSError as error:
-                raise self._broken(error) from error
+                data = self._wire.read()
+            except Lost as error:
+                raise broken(self._login, error, self._session) from error
+            if data is not None:
+                return data
         raise stalled(self._login.address, self._session, self._stall)
-
-    def _expect(self, want_bytes: int) -> None:
-        """Ask the system to wake us when so much is there, not at each packet.
-
-        The server sends 16 KiB at a time; woken by each, we would use seven times the
-        processor time, and on a small host that is the server's. [tried: 0.74 s against
-        0.10 s for 400 MB] Unix sockets ignore it.
-        """
-        if want_bytes != self._waiting_for:
-            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, want_bytes)
-            self._waiting_for = want_bytes
 
     async def _send_all(self, sends: list[Send]) -> None:
         for send in sends:
-            data = memoryview(send.data)
-            while data:
+            with anyio.move_on_after(self._stall) as sending:
                 try:
-                    data = data[self._sock.send(data) :]
-                except BlockingIOError:
-                    await self._writable()
-                except OSError as error:
-                    raise self._broken(error) from error
-
-    async def _writable(self) -> None:
-        with anyio.move_on_after(self._stall) as waiting:
-            await anyio.wait_writable(self._sock)
-        if waiting.cancelled_caught:
-            raise stalled(self._login.address, self._session, self._stall)
-
-    def _broken(self, error: OSError) -> Failed:
-        if error.errno in {errno.ECONNRESET, errno.EPIPE}:
-            return ended_early(self._login.asked, self._session.phase)
-        return unreachable(self._login.address, error)
+                    await self._wire.send(send.data)
+                except Lost as error:
+                    raise broken(self._login, error, self._session) from error
+            if sending.cancelled_caught:
+                raise stalled(self._login.address, self._session, self._stall)
 
 
 class Replication:
@@ -194,6 +170,17 @@ class Replication:
         return chunk
 
 
+def broken(login: Login, lost: Lost, session: Session) -> Failed:
+    """What the error means that ended a synchronisation."""
+    match lost.__cause__:
+        case ssl.SSLError() as error:
+            return tls_failed(login.address, login.tls, error)
+        case OSError() as error if error.errno not in {errno.ECONNRESET, errno.EPIPE}:
+            return unreachable(login.address, error)
+        case _:
+            return ended_early(login.asked, session.phase)
+
+
 def stalled(address: Address, session: Session, seconds: float) -> Transient:
     """Nothing has come for too long."""
     return Transient(
@@ -211,60 +198,14 @@ async def replicate(occasion: Occasion, *, eof: bool = True) -> AsyncGenerator[R
     """
     login = occasion.login
     occasion.progress.phase("connecting")
-    sock = await open_socket(login.address, occasion.timeouts.connect)
+    wire = await open_wire(login, occasion.timeouts.connect)
     try:
         session = Session(login.asked, _auth(login), eof=eof)
-        snapshot = Replication(Link(sock, session, login, occasion.timeouts.stall), occasion)
+        snapshot = Replication(Link(wire, session, login, occasion.timeouts.stall), occasion)
         await snapshot.begin()
         yield snapshot
     finally:
-        sock.close()
-
-
-async def open_socket(address: Address, seconds: float) -> socket.socket:
-    """A connected, non-blocking socket; tries every address of a name in turn.
-
-    Made by hand because the system may give a transport's socket to nobody else to wait for.
-    """
-    failure: OSError = OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
-    with anyio.move_on_after(seconds):
-        for family, where in await _endpoints(address):
-            sock = socket.socket(family, socket.SOCK_STREAM)
-            sock.settimeout(0)  # Never blocks.
-            try:
-                await _connected(sock, where)
-            except OSError as error:
-                failure = error
-            else:
-                return sock
-        raise unreachable(address, failure)
-    raise timed_out(address, doing="our connection")
-
-
-async def _endpoints(address: Address) -> list[tuple[socket.AddressFamily, str | tuple[str, int]]]:
-    if address.socket is not None:
-        return [(socket.AF_UNIX, address.socket)]
-    try:
-        found = await anyio.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise unreachable(address, error) from error
-    return [(family, sockaddr[:2]) for family, _, _, _, sockaddr in found]
-
-
-async def _connected(sock: socket.socket, where: str | tuple[str, int]) -> None:
-    connected = False
-    try:
-        number = sock.connect_ex(where)
-        if number in {errno.EINPROGRESS, errno.EAGAIN}:
-            await anyio.wait_writable(sock)
-            number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if number:
-            raise OSError(number, os.strerror(number))
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        connected = True
-    finally:
-        if not connected:
-            sock.close()
+        wire.close()
 
 
 def _auth(login: Login) -> tuple[str, ...]:

@@ -13,8 +13,9 @@ from msgspec import Struct
 
 from daemon.errors import Permanent, Transient
 from daemon.ports import Progress
-from daemon.valkey.listener import Listener, Lost, Replica
+from daemon.valkey.listener import Listener, Replica
 from daemon.valkey.primary import SYNC_OFFSET, Loaded
+from daemon.valkey.wire import Lost
 
 HELD_BACK_BYTES = 64 << 10
 

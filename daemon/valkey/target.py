@@ -15,13 +15,17 @@ from msgspec import Struct
 from daemon.errors import Failed, Transient
 from daemon.valkey.connection import Login, Node, Timeouts, open_node
 from daemon.valkey.info import fields, pairs
-from daemon.valkey.listener import Listener
-from daemon.valkey.target_facts import Entry
+from daemon.valkey.listener import Listener, Names
+from daemon.valkey.probe import server
+from daemon.valkey.target_facts import Entry, try_listener
+from events.facts import TrialFacts
 
 NO_WRITES = "2147483647"
 """More replicas than there can be: every write is refused, reads and snapshots go on."""
 HELD = ("min-replicas-to-write", "min-replicas-max-lag", "replica-read-only", "repl-diskless-load")
 SECRET = "masterauth"  # noqa: S105 - the setting's name
+TRIAL = "tls-cluster"
+"""Outside of clusters it says only whether `MIGRATE` speaks TLS: yes while the way is tried."""
 POLL_SECONDS = 0.05
 
 
@@ -74,7 +78,13 @@ class Target:
             )
 
     async def hold(
-        self, door: Entry, listener: Listener, *, load_mode: str, replication_id: str
+        self,
+        door: Entry,
+        listener: Listener,
+        *,
+        load_mode: str,
+        replication_id: str,
+        tls_trial: bool = False,
     ) -> Hold:
         """What will be changed, computed from what is set now; nothing is changed yet."""
         now: dict[str, str] = {}
@@ -91,6 +101,8 @@ class Target:
         if door.one_time:
             changes[SECRET] = _digest(door.access.password)
             old[SECRET] = ""
+        if tls_trial:
+            changes[TRIAL], old[TRIAL] = "yes", "no"
         return Hold(
             run_id=await self.run_id(),
             old_settings=old,
@@ -103,9 +115,28 @@ class Target:
         """Refuse writes from now on, and see that it is so. Reads and snapshots go on."""
         await self.check(hold)
         for name, value in hold.changes.items():
-            if name != SECRET:
+            if name not in {SECRET, TRIAL}:
                 await self.node.call("CONFIG", "SET", name, value)
         await self.check(hold)
+
+    async def try_in_tls(
+        self, hold: Hold, door: Entry, listener: Listener, names: Names
+    ) -> TrialFacts:
+        """Have it try the way to our listener as it will replicate; the setting is put back.
+
+        For a hold with a `tls_trial`. What fails on the way leaves the setting to `thaw`.
+        """
+        await self.check(hold)
+        try:
+            await self.node.call("CONFIG", "SET", TRIAL, "yes")
+        except Failed as error:
+            if error.code != "cache-refused":
+                raise
+            return TrialFacts("not-tried", error.message)
+        facts = await server(self.node)
+        trial = await try_listener(self.node, listener, door.access, names, facts)
+        await self.node.call("CONFIG", "SET", TRIAL, hold.old_settings[TRIAL])
+        return trial
 
     async def replicate_from(self, hold: Hold, door: Entry) -> None:
         """Make it our replica. Have somebody serve at the listener first."""

@@ -35,6 +35,15 @@ _HARMLESS = {
     "REPLICAOF": ("REPLICAOF", "?", "?"),
     "BGSAVE": ("BGSAVE", "?"),
 }
+_OTHERWISE = "MIGRATE of the target does not speak as its replication does (tls-cluster)"
+_LATER = (
+    "The restore tries it in TLS when it has begun, before writes are refused. With tls-cluster "
+    "yes on the target (outside of clusters that is for MIGRATE alone) the plan tries it."
+)
+_MUST_TRUST = (
+    "The target's tls-ca-cert-file must hold who signed tls_cert_file of [restore]; and with "
+    "tls_ca_file there, the target's own certificate must be signed by it, for clientAuth too."
+)
 _WITHHELD = frozenset({"cache-rights", "command-unknown"})
 
 
@@ -46,10 +55,14 @@ class Route(Struct, frozen=True):
 
 
 class Entry(Struct, frozen=True):
-    """What the target will say to our listener; `one_time` when it is to be told first."""
+    """What the target will say to our listener; `one_time` when it is to be told first.
+
+    `tls` says that it will say it in TLS (``tls-replication``).
+    """
 
     access: Access
     one_time: bool
+    tls: bool = False
 
 
 async def target_facts(node: Node, trial: TrialFacts) -> TargetFacts:
@@ -73,11 +86,11 @@ async def target_facts(node: Node, trial: TrialFacts) -> TargetFacts:
 async def entry(node: Node, one_time_password: str) -> Entry:
     """What the listener is to expect: the target's own ``masterauth``, else the one-time one."""
     settings: dict[str, str] = {}
-    for name in ("masterauth", "masteruser"):
+    for name in ("masterauth", "masteruser", "tls-replication"):
         settings |= pairs(await node.items("CONFIG", "GET", name))
     own = settings.get("masterauth", "")
     access = Access(own or one_time_password, settings.get("masteruser") or None)
-    return Entry(access, one_time=not own)
+    return Entry(access, one_time=not own, tls=settings.get("tls-replication") == "yes")
 
 
 async def route(node: Node) -> Route:
@@ -112,6 +125,8 @@ async def try_listener(
         return TrialFacts("not-tried", "a replica may not MIGRATE")
     if not sum(facts.keys.values()):
         return TrialFacts("not-needed", "the target is empty, so nothing is frozen for long")
+    if await migrates_in_tls(node) != listener.tls:
+        return TrialFacts("not-tried", _OTHERWISE, _LATER if listener.tls else "")
     try:
         found = await _small_key(node, facts)
         if found is None:
@@ -124,7 +139,16 @@ async def try_listener(
     if "NOKEY" in reply or "IOERR" not in reply:
         return TrialFacts("not-tried", f"MIGRATE answered {reply[:200]}")
     said = f" ({listener.denied[-1]})" if listener.denied else ""
-    return TrialFacts("failed", f"no answer from {listener.address} to {node.login.address}{said}")
+    return TrialFacts(
+        "failed",
+        f"no answer from {listener.address} to {node.login.address}{said}",
+        _MUST_TRUST if listener.tls and listener.denied else "",
+    )
+
+
+async def migrates_in_tls(node: Node) -> bool:
+    """Whether its `MIGRATE` speaks TLS, as ``tls-cluster`` says also outside of clusters."""
+    return pairs(await node.items("CONFIG", "GET", "tls-cluster")).get("tls-cluster") == "yes"
 
 
 async def _migrate(node: Node, listener: Listener, access: Access, found: tuple[int, str]) -> str:

@@ -24,6 +24,7 @@ TOUCHED = (
     "repl-diskless-load",
     "masterauth",
     "masteruser",
+    "tls-cluster",
 )
 
 

@@ -136,6 +136,7 @@ class RestoreActor:
                 return
             await stored.check_opens()
             job = await self._start(restore, plan, visit, progress)
+            await self._try_way(job)
             await self._hold_still(job)
             served_seconds = await self._seed(job, stored)
             result = await self._make_durable(job, served_seconds)
@@ -171,6 +172,7 @@ class RestoreActor:
             visit.listener,
             load_mode=plan.load_mode,
             replication_id=visit.names.replication_id,
+            tls_trial=visit.facts.tls_trial,
         )
         earlier = await before(visit.target.node)
         await self._ledger.report(
@@ -184,6 +186,20 @@ class RestoreActor:
             )
         )
         return Job(restore, plan, visit, hold, earlier, progress)
+
+    async def _try_way(self, job: Job) -> None:
+        """Where the target can try its way to us only by a setting: now, with writes going on."""
+        visit = job.visit
+        if not visit.facts.tls_trial:
+            return
+        job.progress.phase("trying the way back to us")
+        trial = await visit.target.try_in_tls(job.hold, visit.entry, visit.listener, visit.names)
+        if trial.outcome == "failed":
+            raise Permanent(
+                "listener",
+                f"The target cannot reach us: {trial.reason}",
+                trial.hint or "Set bind, port and advertise in [restore] to what it can reach.",
+            )
 
     async def _hold_still(self, job: Job) -> None:
         """Refuse writes, and then make the safety backup: it has the last acknowledged write."""

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from daemon.errors import Failed, Permanent
 from daemon.ports import Ids
@@ -19,7 +19,15 @@ from daemon.valkey.listener import Door, Listener, Names, listening
 from daemon.valkey.primary import Access
 from daemon.valkey.probe import server
 from daemon.valkey.target import Target, open_target
-from daemon.valkey.target_facts import Entry, entry, route, target_facts, try_listener
+from daemon.valkey.target_facts import (
+    Entry,
+    entry,
+    migrates_in_tls,
+    route,
+    target_facts,
+    try_listener,
+)
+from daemon.valkey.tls import Tls, server_context
 from events.facts import (
     CacheSettings,
     RestorePlan,
@@ -34,6 +42,13 @@ from projections.restore_identity import Unlocking
 from projections.restore_plan import Offer, Wishes, restore_plan
 
 PASSWORD_CHARACTERS = 48
+_NO_CERTIFICATE = (
+    "it replicates in TLS (tls-replication yes), and we have no certificate to show it"
+)
+_GIVE_ONE = (
+    "Set tls_cert_file and tls_key_file in [restore], signed by an authority that is in the "
+    "target's tls-ca-cert-file; docs/tls.md shows how."
+)
 
 
 class Listening(Struct, frozen=True):
@@ -43,6 +58,16 @@ class Listening(Struct, frozen=True):
     advertise: str
     port: int
     accept_from: Literal["target", "any"]
+    tls_cert_file: str | None = None
+    tls_key_file: str | None = None
+    tls_ca_file: str | None = None
+
+    @property
+    def tls(self) -> Tls | None:
+        """How we speak TLS, if it is said."""
+        if self.tls_cert_file is None:
+            return None
+        return Tls(self.tls_ca_file, self.tls_cert_file, self.tls_key_file)
 
 
 class Visit(Struct, frozen=True):
@@ -84,13 +109,13 @@ class Planning:
         names = Names(self._ids.token(40), f"VALKEEP-{self._ids.token(16)}")
         with one_error():
             async with open_target(login(settings, self._secrets), self._timeouts) as target:
-                door = await self._door(target.node)
-                way = await self._way(target.node)
+                way = self._fit(await self._way(target.node))
+                door = await self._door(target.node, way)
                 async with listening(door, way.entry.access, names) as listener:
                     facts = await _look(target.node, listener, names, way)
                     yield Visit(target, listener, names, way.entry, facts)
 
-    async def _door(self, node: Node) -> Door:
+    async def _door(self, node: Node, way: "_Way") -> Door:
         between = await route(node)
         wanted = self._listening
         return Door(
@@ -98,7 +123,20 @@ class Planning:
             port=wanted.port,
             advertise=wanted.advertise or between.ours,
             allowed=between.theirs if wanted.accept_from == "target" else None,
+            tls=wanted.tls if way.entry.tls and way.closed is None else None,
         )
+
+    def _fit(self, way: "_Way") -> "_Way":
+        """The way, closed where the target will speak TLS and we could not answer it."""
+        if way.closed is not None or not way.entry.tls:
+            return way
+        if self._listening.tls is None:
+            return _Way(way.entry, TrialFacts("failed", _NO_CERTIFICATE, _GIVE_ONE))
+        try:
+            server_context(self._listening.tls)
+        except Failed as error:
+            return _Way(way.entry, TrialFacts("failed", error.message, error.hint))
+        return way
 
     async def _way(self, node: Node) -> "_Way":
         """What the target will say to us; where it does not tell, why (the plan has a finding)."""
@@ -108,23 +146,26 @@ class Planning:
         except Failed as error:
             if error.code not in {"cache-rights", "command-unknown"}:
                 raise
-            return _Way(Entry(Access(password), one_time=True), error.message)
+            withheld = TrialFacts("not-tried", error.message)
+            return _Way(Entry(Access(password), one_time=True), withheld)
 
 
 class _Way(Struct, frozen=True):
-    """How the target comes in to us; `withheld` says why it does not tell its password."""
+    """How the target comes in to us; `closed` says why it cannot be tried how it does."""
 
     entry: Entry
-    withheld: str | None
+    closed: TrialFacts | None
 
 
 async def _look(node: Node, listener: Listener, names: Names, way: _Way) -> TargetFacts:
     """Everything about the target, the trial of its way to our listener included."""
-    if way.withheld is not None:
-        return await target_facts(node, TrialFacts("not-tried", way.withheld))
+    if way.closed is not None:
+        return await target_facts(node, way.closed)
     facts = await server(node)
     trial = await try_listener(node, listener, way.entry.access, names, facts)
-    return await target_facts(node, trial)
+    later = listener.tls and trial.outcome == "not-tried" and facts.role == "primary"
+    tls_trial = later and not await migrates_in_tls(node)
+    return structs.replace(await target_facts(node, trial), tls_trial=tls_trial)
 
 
 def planned(

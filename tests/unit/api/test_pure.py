@@ -18,7 +18,7 @@ from daemon.api.settings import settings_for
 from daemon.commands import AddCache, SetCache
 from daemon.errors import BadRequest, Forbidden, NotFound, Rejected
 from events import codec
-from events.facts import VaultName
+from events.facts import CacheSettings, VaultName
 from events.types import CacheRegistered, Event
 from tests.support.given import an_id, given
 from tests.support.samples import (
@@ -154,6 +154,44 @@ def test_a_password_has_one_home_that_can_be_named(request_: AddCache) -> None:
         settings_for(given(), request_, (MAIN,))
 
     assert "hunter2" not in f"{refused.value.message}{refused.value.hint}"
+
+
+TLS_URL = "valkeys://cache:6379"
+
+
+def test_tls_is_set_changed_and_taken_away() -> None:
+    """What is null stays, an empty text takes a setting of TLS away."""
+    added = settings_for(
+        given(),
+        AddCache("orders", TLS_URL, tls_ca_file="/ca", tls_cert_file="/c", tls_key_file="/k"),
+        (MAIN,),
+    )
+    state = given(CacheRegistered(cache=ORDERS, settings=added))
+
+    named = settings_for(state, SetCache("orders", tls_server_name="cache.example"), (MAIN,))
+    alone = settings_for(
+        state, SetCache("orders", tls_ca_file="", tls_cert_file="", tls_key_file=""), (MAIN,)
+    )
+
+    assert replace(added, tls_server_name="cache.example") == named
+    assert CacheSettings(url=TLS_URL, vault=MAIN) == alone
+
+
+@pytest.mark.parametrize(
+    ("request_", "says"),
+    [
+        (AddCache("orders", URL, tls_ca_file="/ca"), "does not ask for TLS"),
+        (AddCache("orders", TLS_URL, tls_ca_file="ca"), "absolute path"),
+        (AddCache("orders", TLS_URL, tls_ca_file="/../ca"), "absolute path"),
+        (AddCache("orders", TLS_URL, tls_cert_file="/c"), "set alone"),
+        (AddCache("orders", TLS_URL, tls_key_file="/k"), "set alone"),
+        (AddCache("orders", TLS_URL, tls_server_name="a b"), "not a host name"),
+    ],
+)
+def test_tls_that_could_not_be_spoken_is_refused(request_: AddCache, says: str) -> None:
+    """Settings of TLS beside a URL without it, half a pair and relative files are refused."""
+    with pytest.raises(BadRequest, match=says):
+        settings_for(given(), request_, (MAIN,))
 
 
 def test_a_living_backup_comes_before_a_failed_one() -> None:

@@ -210,6 +210,25 @@ async def test_settings_go_to_the_daemon_as_they_were_given(
     } == settings
 
 
+async def test_tls_is_set_and_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files of TLS arrive as whole paths, and `cache show` tells what is spoken with."""
+    async with serving() as api:
+        monkeypatch.chdir(tmp_path)
+        flags = ["--tls-ca-file", "ca", "--tls-cert-file", "c", "--tls-key-file", "k"]
+        await api.type("cache", "add", "orders", "--url", "valkeys://c", *flags, "--no-probe")
+        await api.type("cache", "set", "orders", "--tls-server-name", "c.example", "--no-probe")
+        page = await api.type("cache", "show", "orders")
+        taken = await api.type("cache", "set", "orders", "--tls-server-name", "", "--no-probe")
+        listed = await api.type("cache", "show", "orders", "--json")
+
+    told = " ".join(page.out.split())
+    assert f"signed by {tmp_path}/ca" in told
+    assert "for c.example" in told
+    assert f"{tmp_path}/c (key: {tmp_path}/k)" in told
+    assert "is changed" in taken.out
+    assert "tls_server_name" not in json.loads(listed.out)["cache"]["settings"]
+
+
 @pytest.mark.parametrize(
     ("line", "code", "error", "hint"),
     [

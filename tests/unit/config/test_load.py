@@ -185,11 +185,8 @@ def test_a_slip_is_answered_with_what_was_meant(setting: str, meant: str, text: 
     "text",
     [
         '[exports.warehouse]\nurl = "s3://b/k"\n',
-        '[restore]\ntls_key_file = "/k"\n',
         '[caches.orders.policy]\nauto = true\nverify = "daily"\n',
         '[caches.orders]\ncopy_to = "second"\n',
-        '[caches.orders]\ntls_ca_file = "/ca"\n',
-        '[caches.orders]\nurl = "valkeys://h"\n',
     ],
 )
 def test_what_is_not_there_yet_is_refused_by_name(text: str) -> None:
@@ -199,6 +196,7 @@ def test_what_is_not_there_yet_is_refused_by_name(text: str) -> None:
     assert 1 == len(told)
 
 
+TLS_CACHE = '[caches.orders]\nurl = "valkeys://h"\n'
 KEY_WITH_TWO_HOMES = """\
 access_key_id_env = "X"
 secret_access_key_env = "Y"
@@ -275,6 +273,15 @@ def test_a_refused_secret_is_answered_with_where_to_keep_it(secret: str, homes: 
         '[restore]\nbind = "localhost"\n',
         '[restore]\nadvertise = "host:6379"\n',
         '[restore]\naccept_from = "all"\n',
+        '[restore]\ntls_key_file = "/k"\n',
+        '[restore]\ntls_cert_file = "/c"\n',
+        '[restore]\ntls_ca_file = "/c"\n',
+        '[restore]\ntls_cert_file = "c"\ntls_key_file = "/k"\n',
+        f'{CACHE}tls_ca_file = "/ca"\n',
+        f"{TLS_CACHE}tls_cert_file = '/c'\n",
+        f"{TLS_CACHE}tls_ca_file = 'ca.pem'\n",
+        f"{TLS_CACHE}tls_server_name = ''\n",
+        f"{TLS_CACHE}tls_server_name = 'h:6379'\n",
         '[daemon]\ndata_dir = "var/lib"\n',
         '[daemon]\ndata_dir = "/var/../lib"\n',
         '[roles]\nadmin = ["ann"]\n',
@@ -291,6 +298,29 @@ def test_a_rule_that_is_broken_is_one_problem(text: str) -> None:
     found = _problems(f"{extra}{text}" if extra else f"{text}{VAULT}")
 
     assert 1 == len(found), found
+
+
+def test_tls_is_taken_whole() -> None:
+    """All settings of TLS, of a cache and of the restore listener, come through as they are."""
+    files = """tls_ca_file = "/ca"
+tls_cert_file = "/c"
+tls_key_file = "/k"
+"""
+    found = load(f'{VAULT}[restore]\n{files}{TLS_CACHE}{files}tls_server_name = "::1"\n', FILE)
+
+    cache = found.caches[CacheName("orders")]
+    restore = found.restore
+    assert ("/ca", "/c", "/k", "::1") == (
+        cache.tls_ca_file,
+        cache.tls_cert_file,
+        cache.tls_key_file,
+        cache.tls_server_name,
+    )
+    assert ("/ca", "/c", "/k") == (
+        restore.tls_ca_file,
+        restore.tls_cert_file,
+        restore.tls_key_file,
+    )
 
 
 def test_two_vaults_leave_no_default() -> None:

@@ -15,6 +15,7 @@ from tests.support.keys import BOTH, IDENTITY, RECIPIENT
 BEGINNINGS = [
     "valkey://",
     "redis://",
+    "valkeys://",
     "unix:///",
     "unix://",
     "file:///",

@@ -344,3 +344,14 @@ def test_clients_are_told_of_replicas_only_where_there_are_any() -> None:
     """Replicas that load everything anew are mentioned with their number."""
     assert not any("resynchronization" in line for line in plan().clients)
     assert any("2 replicas" in line for line in plan(target=into(replicas=2)).clients)
+
+
+def test_a_trial_in_tls_is_told_with_its_own_hint_and_its_undoing() -> None:
+    """Where the way is tried later, the plan says so, and what to type if we die meanwhile."""
+    later = TrialFacts("not-tried", "MIGRATE speaks otherwise", "it is tried when it has begun")
+    made = plan(target=replace(TARGET, trial=later, tls_trial=True))
+
+    hints = [finding.hint for finding in made.findings if finding.code == "listener"]
+    assert ["it is tried when it has begun"] == hints
+    assert "CONFIG SET tls-cluster no" in made.by_hand
+    assert "CONFIG SET tls-cluster no" not in plan(target=TARGET).by_hand

@@ -18,6 +18,8 @@ from daemon.valkey.address import Address, parse
         ("valkey://a%40b@cache", Address("cache", 6379, user="a@b")),
         ("valkey://[2001:db8::7]:6380", Address("2001:db8::7", 6380)),
         ("valkey://[::1]", Address("::1", 6379)),
+        ("valkeys://backup@cache:7000", Address("cache", 7000, user="backup", tls=True)),
+        ("rediss://[::1]", Address("::1", 6379, tls=True)),
         ("unix:///run/valkey/valkey.sock", Address(socket="/run/valkey/valkey.sock")),
         ("unix:///run/v.sock?user=backup", Address(socket="/run/v.sock", user="backup")),
         ("unix:///run/a%20b.sock", Address(socket="/run/a b.sock")),
@@ -35,8 +37,8 @@ def test_url_names_a_node(url: str, expected: Address) -> None:
         ("valkey://backup:hunter2@cache", "password_file"),
         ("redis://backup:@cache", "password_file"),
         ("unix:///run/v.sock?password=hunter2", "password_file"),
-        ("valkeys://hunter2", "TLS is not there yet"),
-        ("rediss://hunter2", "TLS is not there yet"),
+        ("valkeys://:hunter2@cache", "password_file"),
+        ("rediss://cache/3?x=hunter2", "parameters"),
         ("http://hunter2", "scheme"),
         ("hunter2:6379", "scheme"),
         ("", "scheme"),
@@ -68,7 +70,7 @@ def test_bad_url_is_refused_without_being_repeated(url: str, says: str) -> None:
 @given(st.text())
 def test_any_text_is_an_address_or_a_bad_request(text: str) -> None:
     """Whatever is given as a URL, no other error than the refusal comes of it."""
-    for url in (text, f"valkey://{text}", f"unix://{text}", f"redis://{text}"):
+    for url in (text, f"valkey://{text}", f"unix://{text}", f"rediss://{text}"):
         try:
             address = parse(url)
         except BadRequest:
