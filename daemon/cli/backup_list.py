@@ -1,9 +1,7 @@
 """`valkeep backup list`: one line for each backup, and why one that was asked for is none."""
 
 import textwrap
-from collections.abc import Iterator
-
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import click
 
