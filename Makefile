@@ -1,15 +1,20 @@
-# The whole developer interface: demo, test, lint, bench.
+# The whole developer interface: demo, test, soak, lint, bench.
 PYTHON ?= python3
 VENV := .venv
+MINUTES ?= 10
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test soak lint bench clean
 
 demo: $(VENV)/.ready
 	@$(BIN)/valkeep demo
 
 test: $(VENV)/.ready
 	$(BIN)/python -m pytest
+
+# The simulation with fresh seeds: make soak MINUTES=60
+soak: $(VENV)/.ready
+	$(BIN)/python -m tests.simulation.soak $(MINUTES)
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .

@@ -41,7 +41,8 @@ class _NumberedTask(asyncio.Task[Any]):
     """A task whose hash is its birth number, so that sets of tasks iterate alike in every run."""
 
     def __init__(self, coroutine: Any, *, loop: "VirtualLoop", **options: Any) -> None:
-        self.number = len(loop.tasks)
+        self.number = loop.born
+        loop.born += 1
         loop.tasks.append(self)
         super().__init__(coroutine, loop=loop, **options)
 
@@ -66,6 +67,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self.steps = 0
         self.before_step: dict[int, Callable[[], object]] = {}
         self.tasks: list[asyncio.Task[Any]] = []
+        self.born = 0
         self.troubles: list[dict[str, Any]] = []
         self._still = 0
         self.set_exception_handler(lambda _, context: self.troubles.append(context))
@@ -137,6 +139,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
     create_connection = create_server = _escape
     create_unix_server = create_unix_connection = _escape
     subprocess_exec = subprocess_shell = _escape
+
+    def forget_done(self) -> None:
+        """Let tasks that have ended be collected."""
+        self.tasks = [task for task in self.tasks if not task.done()]
 
     def left_over(self) -> list[str]:
         """The tasks that have not ended, by what they run."""

@@ -8,7 +8,7 @@ from daemon.actors.backup import Surroundings
 from daemon.storage.sealing import NoKeys, Sealing
 from events.facts import VaultName
 from tests.simulation import world as worlds
-from tests.simulation.far import FaultKind, Weather
+from tests.simulation.line import FaultKind, Weather
 from tests.simulation.stories import Swept, every, length, one_backup
 from tests.simulation.world import Plan, World
 from tests.support.keys import sealing

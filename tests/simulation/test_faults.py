@@ -7,8 +7,8 @@ from functools import partial
 
 import pytest
 
-from tests.simulation.far import FaultKind, Weather
-from tests.simulation.invariants import Violation
+from tests.simulation.checker import Violation
+from tests.simulation.line import FaultKind, Weather
 from tests.simulation.stories import STORIES, Swept, deletion, length, one_backup, removal
 from tests.simulation.world import Plan, World
 

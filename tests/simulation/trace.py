@@ -6,10 +6,14 @@ Run as a program it prints the number, so that another process can be asked for 
 import sys
 from hashlib import sha256
 
-from tests.simulation.far import Weather
-from tests.simulation.stories import STORIES, two_backups
+from tests.simulation.fleet import Fleet
+from tests.simulation.line import Weather
+from tests.simulation.schedules import SCHEDULES
+from tests.simulation.setting import swarm
+from tests.simulation.stories import STORIES
 from tests.simulation.world import Plan, World
 
+SEEDS = (0, 8, 22)
 PLANS = [
     Plan(),
     *(Plan(kill_at=step) for step in (30, 77, 115, 150, 222)),
@@ -22,12 +26,14 @@ PLANS = [
 def trace() -> str:
     """Steps, times, calls and the log's hashes of several lives of several worlds."""
     seen = sha256()
-    for script in (*STORIES.values(), two_backups):
+    for script in (*STORIES.values(), SCHEDULES["by hand"], SCHEDULES["next day"]):
         for plan in PLANS:
             world = World()
             world.live(script, plan)
             world.live(script)
             seen.update(world.trace.digest())
+    for seed in SEEDS:
+        seen.update(Fleet(swarm(seed, days=2.0, caches=4)).run().world.trace.digest())
     return seen.hexdigest()
 
 

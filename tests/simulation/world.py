@@ -6,7 +6,9 @@ daemon does in a life is the daemon's own code.
 """
 
 import gc
+from collections import Counter
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from functools import partial
 from hashlib import sha256
 from typing import Literal
@@ -19,30 +21,28 @@ from daemon.actors.backup import BackupActor, Surroundings
 from daemon.actors.packing import PipelinePacker
 from daemon.actors.removal import RemovalActor
 from daemon.actors.worker import Actors, Limits
-from daemon.commands import StartDaemon
+from daemon.commands import ReconcileCaches, StartDaemon
 from daemon.core import Core, Parts
 from daemon.ledger import Ledger
 from daemon.ports import Progress
 from daemon.storage.one_error import one_error
 from daemon.storage.shelf import Shelf
-from events import codec
 from events.facts import Failure
 from events.log import LogFailed
-from events.types import Event
-from projections.state import State, evolve
 from projections.work import RestoreWork, UndoWork, outstanding
-from tests.simulation.far import CLEAR, Far, Line, Weather
-from tests.simulation.invariants import AT_THE_END, Checker, View
+from tests.simulation.checker import Checker
+from tests.simulation.far import Far
+from tests.simulation.line import CLEAR, Line, Sky
 from tests.simulation.loop import Deadlock, Livelock, ProcessKilled, VirtualLoop, unheard
-from tests.simulation.ports import FarCaches, FarLog, FarVault, inline
-from tests.simulation.virtual import CountedIds, VirtualClock, orderly_scopes
+from tests.simulation.ports import FarCaches, FarClock, FarLog, FarVault, inline
+from tests.simulation.view import View
+from tests.simulation.virtual import CountedIds, orderly_scopes
 from tests.support.samples import HERE, MAIN
 
 DOWN_SECONDS = 3.0
 """How long the daemon is away after its end."""
 PATIENCE_SECONDS = 3600.0
 """How long a life may take to finish everything."""
-STEPS_OF_A_LIFE = 20_000
 
 End = Literal["done", "stopped", "killed"]
 
@@ -59,12 +59,18 @@ class Nobody:
 
 
 class Life(Struct):
-    """One incarnation of the daemon, and whoever talks to it."""
+    """One incarnation of the daemon, and whoever talks to it.
+
+    `stop` is SIGTERM. `loop` is where a script finds virtual time, and what it may do to it.
+    """
 
     number: int
     line: Line
     log: FarLog
     core: Core
+    view: View
+    loop: VirtualLoop
+    stop: Callable[[], None]
 
     @property
     def ledger(self) -> Ledger:
@@ -76,6 +82,16 @@ class Life(Struct):
         while list(outstanding(self.ledger.state)):
             await self.ledger.changed(self.ledger.state)
 
+    def disturbed(self) -> None:
+        """Something has kept the daemon from acting, until now."""
+        self.view.calm_since = self.line.far.wall(self.loop.now)
+
+    def set_clock(self, by: timedelta) -> None:
+        """Somebody, or NTP, sets the wall clock."""
+        self.line.far.born_at += by
+        self.view.clock_set = True
+        self.disturbed()
+
 
 Script = Callable[[Life], Awaitable[None]]
 
@@ -84,13 +100,17 @@ class Plan(Struct, frozen=True):
     """How a life goes: the weather, and the steps before which something happens.
 
     The daemon is killed or told to stop, or the client goes away in the middle of a command.
-    Steps are counted from the moment when the log has been opened.
+    Steps are counted from the moment when the log has been opened. After its end the daemon is
+    away for `down_seconds`.
     """
 
     kill_at: int | None = None
     stop_at: int | None = None
     leave_at: int | None = None
-    weather: Weather = CLEAR
+    weather: Sky = CLEAR
+    limits: Limits = Limits(backups=2)
+    declared: ReconcileCaches | None = None
+    down_seconds: float = DOWN_SECONDS
 
 
 QUIET = Plan()
@@ -101,17 +121,18 @@ class World:
 
     def __init__(self, far: Far | None = None) -> None:
         self.far = far or Far()
+        self.view = View(self.far)
         self.lives = 0
         self.steps = 0
         self.calls: list[str] = []
         self.hit: list[str] = []
+        self.under_way: Counter[str] = Counter()
         self.trace = sha256()
-        self._late = False
 
     def backups(self) -> dict[str, str]:
         """The phase of every backup that the log knows, by name."""
-        state, _ = _told(self.far)
-        return {b.name: b.phase for of_cache in state.catalog.values() for b in of_cache.values()}
+        catalog = self.view.state.catalog
+        return {b.name: b.phase for of_cache in catalog.values() for b in of_cache.values()}
 
     def fingerprint(self) -> str:
         """Worlds that look alike go on alike, but for the time of day."""
@@ -123,7 +144,8 @@ class World:
     def fork(self) -> "World":
         """Another world with the same past."""
         other = World(self.far.copy())
-        other.lives, other._late = self.lives, self._late
+        other.view = self.view.copy(other.far)
+        other.lives = self.lives
         return other
 
     def live(self, script: Script, plan: Plan = QUIET) -> End:
@@ -142,9 +164,7 @@ class World:
 
     def _live(self, script: Script, plan: Plan) -> End:
         self.lives += 1
-        self._late |= "late" in plan.weather.faults.values() or plan.weather.stubborn
-        checker = Checker(View(self.far, late_effects=self._late))
-        checker.view.state, checker.view.story = _told(self.far)
+        checker = Checker(self.view)
         loop = VirtualLoop(self.far.now)
         with orderly_scopes(), capture_logs() as logs:
             try:
@@ -170,8 +190,10 @@ class World:
             end = "killed"
         finally:
             # At this very instant: whatever the dead do when they are abandoned touches their own.
-            self.far = run.far.copy()
-            self.far.now = loop.now + DOWN_SECONDS
+            self.far = self.view.far = run.far.copy()
+            self.far.now = loop.now + run.plan.down_seconds
+            self.view.late_effects |= run.line.late_effects
+            self.under_way = +run.line.under_way
         self.steps = run.steps_lived(loop)
         self.calls, self.hit = run.line.calls, list(run.line.hit)
         head = run.far.records[-1].hash if run.far.records else b""
@@ -185,14 +207,18 @@ class _Run:
     def __init__(self, far: Far, plan: Plan, checker: Checker, script: Script, number: int) -> None:
         self.far = far
         self.checker = checker
+        self.plan = plan
         self.stopped = False
-        self.line = Line(far, plan.weather, checker.effect)
-        self._plan = plan
+        self.line = Line(far, plan.weather, self._effect)
         self._script = script
         self._number = number
         self._opened = 0
         self._working: anyio.CancelScope | None = None
         self._talk: anyio.CancelScope | None = None
+
+    def _effect(self, what: str) -> None:
+        self.checker.view.late_effects |= self.line.late_effects
+        self.checker.effect(what)
 
     def steps_lived(self, loop: VirtualLoop) -> int:
         """Steps since the log was opened."""
@@ -201,31 +227,38 @@ class _Run:
     async def main(self, loop: VirtualLoop) -> None:
         """The composition root of this world, in the order of the real one."""
         log = FarLog(self.line, self.checker.events)
-        await log.reopen()
+        log.reopen()
         self._opened = loop.steps
         self._intervene(loop)
         for landing in list(self.far.late):
-            self.line.expect(landing, "an effect of old")
-        ledger = Ledger(log, VirtualClock(), CountedIds(self._number))
+            self.line.expect(landing)
+        ledger = Ledger(log, FarClock(self.far), CountedIds(self._number))
         await ledger.load()
-        life = Life(self._number, self.line, log, Core(ledger, self._parts(ledger)))
+        self._compare(ledger)
+        core = Core(ledger, self._parts(ledger))
+        life = Life(self._number, self.line, log, core, self.checker.view, loop, self._stop)
+        life.disturbed()
         async with anyio.create_task_group() as writing:
             writing.start_soon(ledger.run)
             with anyio.CancelScope() as self._working:
                 await self._work(life)
             await life.core.stop("told to end")
             writing.cancel_scope.cancel()
-        if ledger.state != _told(self.far)[0]:
+        self._compare(ledger)
+
+    def _compare(self, ledger: Ledger) -> None:
+        """What is in memory is what a fold of the log gives, record by record as they came."""
+        if ledger.state != self.checker.view.state:
             self.checker.complain("memory_is_the_log", detail=f"{ledger.state.position} in memory")
 
     def _intervene(self, loop: VirtualLoop) -> None:
         """Only from here on: opening the log is not what is tried."""
-        if self._plan.kill_at is not None:
-            loop.kill_at = loop.steps + self._plan.kill_at
-        if self._plan.stop_at is not None:
-            loop.before_step[loop.steps + self._plan.stop_at] = self._stop
-        if self._plan.leave_at is not None:
-            loop.before_step[loop.steps + self._plan.leave_at] = self._leave
+        if self.plan.kill_at is not None:
+            loop.kill_at = loop.steps + self.plan.kill_at
+        if self.plan.stop_at is not None:
+            loop.before_step[loop.steps + self.plan.stop_at] = self._stop
+        if self.plan.leave_at is not None:
+            loop.before_step[loop.steps + self.plan.leave_at] = self._leave
 
     def _stop(self) -> None:
         if self._working is not None:
@@ -238,21 +271,23 @@ class _Run:
 
     async def _work(self, life: Life) -> None:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(life.core.run, StartDaemon(HERE, "0.1.0"), None)
+            tasks.start_soon(life.core.run, StartDaemon(HERE, "0.1.0"), self.plan.declared)
+            with anyio.CancelScope() as self._talk:
+                await self._script(life)
+            if self._talk.cancelled_caught:
+                await anyio.sleep(1.0)  # the command may be on its way to the log
             with anyio.fail_after(PATIENCE_SECONDS):
-                with anyio.CancelScope() as self._talk:
-                    await self._script(life)
-                if self._talk.cancelled_caught:
-                    await anyio.sleep(1.0)  # the command may be on its way to the log
                 await life.settled()
-            if self.far.late:
-                await anyio.sleep_until(max(landing.at for landing in self.far.late) + 1.0)
+            at = [landing.at for landing in self.far.late if landing.calls is None]
+            if at:
+                await anyio.sleep_until(max(at) + 1.0)
             tasks.cancel_scope.cancel()
         if not self.stopped:
-            self.checker.check(AT_THE_END)
+            self.checker.view.wall = self.far.wall(life.loop.now)
+            self.checker.end()
 
     def _parts(self, ledger: Ledger) -> Parts:
-        clock = VirtualClock()
+        clock = FarClock(self.far)
         shelf = Shelf({MAIN: partial(FarVault, self.line)}, HERE)
         outside = Surroundings(
             caches=FarCaches(self.line),
@@ -268,7 +303,7 @@ class _Run:
             undo=Nobody(),
         )
         ids = CountedIds(self._number + 1000)
-        return Parts(actors=actors, limits=Limits(backups=2), clock=clock, ids=ids)
+        return Parts(actors=actors, limits=self.plan.limits, clock=clock, ids=ids)
 
     def look_behind(self, loop: VirtualLoop) -> None:
         """I10: when a life has ended nothing of it is left, and no error went unheard."""
@@ -276,13 +311,3 @@ class _Run:
             self.checker.complain("nobody_stays_behind", detail=str(left))
         if loop.troubles:
             self.checker.complain("no_error_goes_unheard", detail=str(loop.troubles[0]))
-
-
-def _told(far: Far) -> tuple[State, list[Event]]:
-    """What the log tells: the state, and every event."""
-    state, story = State(), []
-    for record in far.records:
-        event = codec.decode(record.data)
-        state = evolve(state, record.envelope, event)
-        story.append(event)
-    return state, story
