@@ -153,8 +153,7 @@ def served(state: State, cache: Cache, occurrence: Occurrence, now: datetime) ->
     for slot in reversed(state.slots.get(cache.name, ())):
         if _serves(slot, occurrence, now):
             return True
-        is_of_it = slot.occurrence is not None and slot.occurrence.key == occurrence.key
-        if is_of_it and slot.outcome != "open":
+        if slot.outcome != "open" and _tried(slot, occurrence, is_open=is_open):
             again = cache.configured > slot.settled or slot.untimely
             if not (is_open and again):
                 return True
@@ -175,6 +174,19 @@ def _serves(slot: Slot, occurrence: Occurrence, now: datetime) -> bool:
         may_begin = slot.occurrence is None or _is_open(slot.occurrence, now)
         return slot.outcome == "open" and may_begin and _is_open(occurrence, now)
     return occurrence.opens_at <= slot.begun_at < occurrence.closes_at
+
+
+def _tried(slot: Slot, occurrence: Occurrence, *, is_open: bool) -> bool:
+    """Whether a slot's outcome is an occurrence's own.
+
+    That of a backup which was begun in its span under another policy becomes it when the
+    occurrence is over: until then there is time for a backup of its own.
+    """
+    if slot.occurrence is not None and slot.occurrence.key == occurrence.key:
+        return True
+    begun_at = slot.begun_at
+    begun = begun_at is not None and occurrence.opens_at <= begun_at < occurrence.closes_at
+    return begun and not is_open
 
 
 def _is_open(occurrence: Occurrence, now: datetime) -> bool:

@@ -17,7 +17,9 @@ from tests.simulation.reference import reference_occurrences
 from tests.simulation.setting import TURNS, a_policy, light, swarm
 from tests.support import reference
 
-SEEDS = range(24)
+SEEDS = 24
+"""So many worlds at least; further ones until everything that is wanted has come up."""
+MOST_SEEDS = 96
 DAYS = 3.0
 ONCE_FAILED = {
     102: "an occurrence that a waiting backup was to serve was told as missed, for a wrong reason",
@@ -50,12 +52,18 @@ class Campaign(Struct):
     outcomes: Counter[str]
     days: float = 0.0
 
+    def missing(self) -> set[str]:
+        """What has not come up yet."""
+        return (FAULTS | HAPPENINGS) - self.seen.keys() | OUTCOMES - self.outcomes.keys()
+
 
 @pytest.fixture(scope="module")
 def campaign() -> Campaign:
     """All seeds, one after the other; the first that breaks an invariant ends it."""
     told = Campaign(Counter(), Counter())
-    for seed in SEEDS:
+    for seed in range(MOST_SEEDS):
+        if seed >= SEEDS and not told.missing():
+            break
         fleet = Fleet(swarm(seed, days=DAYS)).run()
         told.seen += fleet.seen
         told.outcomes += fleet.outcomes()
@@ -65,13 +73,12 @@ def campaign() -> Campaign:
 
 def test_seeds(campaign: Campaign) -> None:
     """Nothing that happens in these worlds breaks an invariant, and they all come right."""
-    assert campaign.days > DAYS * len(SEEDS)
+    assert campaign.days > DAYS * SEEDS
 
 
 def test_everything_sometimes_happens(campaign: Campaign) -> None:
     """Every fault, every happening and every outcome came up: the quiet is not for want of them."""
-    assert FAULTS | HAPPENINGS <= campaign.seen.keys()
-    assert OUTCOMES <= campaign.outcomes.keys()
+    assert set() == campaign.missing()
 
 
 @pytest.mark.parametrize("seed", ONCE_FAILED)
