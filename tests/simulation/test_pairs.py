@@ -48,7 +48,7 @@ def test_every_pair_across_a_kill(story: str) -> None:
     for number, call in enumerate(alive.calls, 1):
         if not call.startswith(WRITES):
             continue
-        for later in range(1, len(alive.calls) + 12 - number, 2):
+        for later in range(1, len(alive.calls) + 12 - number):
             world = World()
             weather = Weather({number: "late"}, late_calls=later)
             world.live(script, Plan(kill_at=alive.steps * 2 // 3, weather=weather))
