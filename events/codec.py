@@ -41,6 +41,10 @@ UPCASTS: Mapping[str, Upcast] = {
     "cache-reconfigured/1": Upcast("cache-reconfigured/2", _unchanged),
     "backup-requested/1": Upcast("backup-requested/2", _unchanged),
     "backup-completed/1": Upcast("backup-completed/2", _unchanged),
+    "cache-registered/2": Upcast("cache-registered/3", _unchanged),
+    "cache-reconfigured/2": Upcast("cache-reconfigured/3", _unchanged),
+    "policy-set/1": Upcast("policy-set/2", _unchanged),
+    "snapshot-taken/1": Upcast("snapshot-taken/2", _unchanged),
 }
 """From every tag that was ever written and is no longer a type; may only grow."""
 

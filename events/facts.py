@@ -33,6 +33,8 @@ ONLY_SHARD = ShardName("0000")
 SourceKind = Literal["auto", "bgsave", "replication"]
 NodeChoice = Literal["prefer-replica", "replica", "primary"]
 BackupKind = Literal["manual", "auto", "safety"]
+VerifyWhen = Literal["always", "daily", "never"]
+"""Which auto backups get a receipt: each, the first of a day, none (DESIGN 7)."""
 
 
 def cache_stream(cache: CacheName) -> Stream:
@@ -47,7 +49,9 @@ class Fact(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
 class CacheSettings(Fact, frozen=True):
     """How to reach a cache and where its backups go. Never holds a secret.
 
-    The files of TLS are named by absolute paths of the daemon's host (DESIGN 9).
+    The files of TLS are named by absolute paths of the daemon's host (DESIGN 9). `copy_to` is a
+    second vault that completed backups are copied to, `bandwidth` the most bytes per second that
+    its backups read from it, as it is written in the configuration (V7).
     """
 
     url: str
@@ -60,6 +64,8 @@ class CacheSettings(Fact, frozen=True):
     tls_cert_file: str | None = None
     tls_key_file: str | None = None
     tls_server_name: str | None = None
+    copy_to: VaultName | None = None
+    bandwidth: str | None = None
 
 
 class Window(Fact, frozen=True):
@@ -73,7 +79,8 @@ class Policy(Fact, frozen=True, omit_defaults=False):
     """A cache's auto-backup settings; stored whole, so that defaults may change.
 
     `retention_days` 1 to 730 (A2), `retries` 0 to 10 (A3), `timezone` an IANA name (A4),
-    `keep_last` the scheduled backups that retention never deletes (A11).
+    `keep_last` the scheduled backups that retention never deletes (A11). A backup whose keys or
+    bytes fell by more than `suspect_drop_percent` is suspect; 0 turns that off.
     """
 
     auto: bool = False
@@ -82,6 +89,8 @@ class Policy(Fact, frozen=True, omit_defaults=False):
     timezone: str = "UTC"
     windows: tuple[Window, ...] = ()
     keep_last: int = 1
+    verify: VerifyWhen = "daily"
+    suspect_drop_percent: int = 50
 
 
 class Occurrence(Fact, frozen=True):
@@ -131,6 +140,19 @@ class ServerFacts(Fact, frozen=True):
     unknown: tuple[str, ...] = ()
 
 
+class NodeFacts(Fact, frozen=True):
+    """Which node of a cache a snapshot comes from (DESIGN 5), and the reason in words.
+
+    `address` is ``HOST:PORT`` or a socket's path; `lag_bytes` is how far a replica was behind
+    its primary when it was chosen.
+    """
+
+    address: str
+    role: Literal["primary", "replica"]
+    reason: str
+    lag_bytes: int | None = None
+
+
 class SourceChoice(Fact, frozen=True):
     """Which snapshot source will be used, and the reason in words."""
 
@@ -141,12 +163,14 @@ class SourceChoice(Fact, frozen=True):
 class Probe(Fact, frozen=True):
     """What was found when a cache was added or changed (rule C2).
 
-    ``missing_rights`` holds the ``ACL SETUSER`` line that grants them, or nothing.
+    ``missing_rights`` holds the ``ACL SETUSER`` line that grants them, or nothing. `node` is the
+    one that a backup would be taken from now.
     """
 
     server: ServerFacts
     choice: SourceChoice
     missing_rights: str | None = None
+    node: NodeFacts | None = None
 
 
 class SnapshotFacts(Fact, frozen=True):
@@ -164,6 +188,7 @@ class SnapshotFacts(Fact, frozen=True):
     rdb_created_at: datetime | None = None
     fork_seconds: float | None = None
     copy_on_write_bytes: int | None = None
+    node: NodeFacts | None = None
 
 
 class RdbTotals(Fact, frozen=True):

@@ -49,7 +49,7 @@ class _CacheEvent(Struct, frozen=True, forbid_unknown_fields=True):
     cache: CacheName
 
 
-class CacheRegistered(_CacheEvent, frozen=True, tag="cache-registered/2"):
+class CacheRegistered(_CacheEvent, frozen=True, tag="cache-registered/3"):
     """A cache was added, by command or (`declared`) by the configuration `file`."""
 
     settings: CacheSettings
@@ -58,7 +58,7 @@ class CacheRegistered(_CacheEvent, frozen=True, tag="cache-registered/2"):
     probe: Probe | None = None
 
 
-class CacheReconfigured(_CacheEvent, frozen=True, tag="cache-reconfigured/2"):
+class CacheReconfigured(_CacheEvent, frozen=True, tag="cache-reconfigured/3"):
     """A cache's settings changed; a suspended cache is in service again."""
 
     settings: CacheSettings
@@ -77,7 +77,7 @@ class CacheRemoved(_CacheEvent, frozen=True, tag="cache-removed/1"):
     """A cache was removed by command; its manual backups stay (M2, A10)."""
 
 
-class PolicySet(_CacheEvent, frozen=True, tag="policy-set/1"):
+class PolicySet(_CacheEvent, frozen=True, tag="policy-set/2"):
     """A cache's auto-backup settings are these from now on, by command or by the file."""
 
     policy: Policy
@@ -129,7 +129,7 @@ class AttemptStarted(_CacheEvent, frozen=True, tag="attempt-started/1"):
     vault: VaultName
 
 
-class SnapshotTaken(_CacheEvent, frozen=True, tag="snapshot-taken/1"):
+class SnapshotTaken(_CacheEvent, frozen=True, tag="snapshot-taken/2"):
     """The engine's bytes have all arrived and their end mark and CRC-64 are right."""
 
     backup_id: BackupId

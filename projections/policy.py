@@ -20,7 +20,12 @@ LENGTHS = (15, DAY_MINUTES)
 """Shortest and longest window in minutes (A4)."""
 MOST_WINDOWS = DAY_MINUTES // LENGTHS[0]
 """So many of the shortest fill a day."""
-RANGES = {"retention_days": (1, 730), "retries": (0, 10), "keep_last": (0, 730)}
+RANGES = {
+    "retention_days": (1, 730),
+    "retries": (0, 10),
+    "keep_last": (0, 730),
+    "suspect_drop_percent": (0, 100),
+}
 WINDOW_FORM = "HH:MM+LENGTH, as 02:00+2h or 14:30+90m, 15 minutes to 24 hours long"
 _WINDOW = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])\+(?:([0-9]{1,2})h)?(?:([0-9]{1,4})m)?")
 _SPAN = re.compile(r"([0-9]{1,2})(?::([0-9]{2}))? ?[-–] ?([0-9]{1,2})(?::([0-9]{2}))?")

@@ -80,7 +80,9 @@ def _syntax_problem(text: str, *, told: str) -> Problem:
 def _all_wrong(document: Table) -> Found:
     for name, value in document.items():
         place = (name,)
-        if name not in _SECTIONS:
+        if later := LATER.get(name):
+            yield place, _not_yet(later)
+        elif name not in _SECTIONS:
             yield place, _unknown(place, list(_SECTIONS))
         elif not isinstance(value, dict):
             yield place, Wrong("is not a section", f"Allowed: [{name}], settings below it.")
@@ -109,7 +111,9 @@ def _section(place: Place, table: Table, shape: type[Struct]) -> Found:
     below = _BELOW.get(shape, {})
     for name, value in table.items():
         own = (*place, name)
-        if name in known:
+        if later := LATER.get(_pattern(own)):
+            yield own, _not_yet(later)
+        elif name in known:
             yield from _setting(own, value, shape=known[name].type)
         elif name not in below:
             yield own, _unknown(own, [*known, *below])
@@ -139,11 +143,13 @@ def _text_rule(place: Place, value: object) -> Found:
         yield place, wrong
 
 
+def _not_yet(later: str) -> Wrong:
+    return Wrong(f"{later} not there yet", "Take it out: a later version will have it.")
+
+
 def _unknown(place: Place, known: list[str]) -> Wrong:
     """A name that is no setting: one of a later version, a secret, or a slip."""
     name = str(place[-1])
-    if later := LATER.get(_pattern(place)):
-        return Wrong(f"{later} not there yet", "Take it out: a later version will have it.")
     if _SECRET.fullmatch(name):
         homes = ", ".join(own for own in known if own.endswith(("_file", "_env")))
         kept = f"Name where it is kept: {homes}." if homes else "Take it out."

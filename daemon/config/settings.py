@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from events.facts import CacheName, CacheSettings, Policy, VaultName
+from events.facts import CacheName, CacheSettings, Policy, VaultName, VerifyWhen
 from projections.policy import RANGES
 
 
@@ -65,6 +65,8 @@ class PolicyConfig(Struct, frozen=True, forbid_unknown_fields=True):
     timezone: str = "UTC"
     windows: tuple[str, ...] = ()
     keep_last: Annotated[int, _within("keep_last")] = 1
+    verify: VerifyWhen = "daily"
+    suspect_drop_percent: Annotated[int, _within("suspect_drop_percent")] = 50
 
 
 class RestoreConfig(Struct, frozen=True, forbid_unknown_fields=True):

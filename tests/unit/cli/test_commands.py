@@ -528,7 +528,7 @@ async def test_the_history_in_sentences() -> None:
         "     3  2026-03-01 12:02:00Z  daemon: cache users added: valkey://127.0.0.1:6379",
     ] == printed.out.splitlines()
     assert ["     3"] == [line[:6] for line in of_users.out.splitlines()]
-    assert "cache-registered/2" == json.loads(raw.out)["event"]["type"]
+    assert "cache-registered/3" == json.loads(raw.out)["event"]["type"]
 
 
 async def test_the_history_is_proven_through_the_daemon() -> None:

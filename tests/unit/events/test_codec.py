@@ -45,6 +45,10 @@ GOLDEN = (
     "window-missed-1",
     "retention-expired-1",
     "backup-completed-2",
+    "cache-registered-3",
+    "cache-reconfigured-3",
+    "policy-set-2",
+    "snapshot-taken-2",
 )
 
 

@@ -44,7 +44,7 @@ def test_keep_last_may_be_nothing() -> None:
     assert [("keep_last", "0 to 730")] == [
         (told.setting, told.allowed) for told in unfit(Policy(keep_last=-1))
     ]
-    assert RANGES.keys() == {"retention_days", "retries", "keep_last"}
+    assert {"retention_days", "retries", "keep_last", "suspect_drop_percent"} == RANGES.keys()
 
 
 @pytest.mark.parametrize(
