@@ -10,7 +10,7 @@ demo: $(VENV)/.ready
 	@$(BIN)/valkeep demo
 
 test: $(VENV)/.ready
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 # The simulation with fresh seeds: make soak MINUTES=60
 soak: $(VENV)/.ready

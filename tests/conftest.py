@@ -6,9 +6,13 @@ Knows nothing of servers: those are in `tests.support`.
 import shutil
 from collections import Counter
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from xdist.workermanage import WorkerController
 
 MISSING = pytest.StashKey[Counter[str]]()
 
@@ -37,6 +41,34 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=unable)
         gone = set(unable)
         items[:] = [item for item in items if item not in gone]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker of several hands over what it could not run."""
+    handed_over = getattr(session.config, "workeroutput", None)
+    if handed_over is not None:
+        missing: Counter[str] = session.config.stash[MISSING]
+        handed_over["missing"] = dict(missing)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Where several workers run, the first to end tells for all: they collect the same."""
+    if config.pluginmanager.hasplugin("dsession"):
+        config.pluginmanager.register(_Taken(config))
+
+
+class _Taken:
+    """Takes over what a worker could not run."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: "WorkerController") -> None:
+        """A worker has ended; one that died hands nothing over."""
+        told = getattr(node, "workeroutput", {}).get("missing")
+        if told is not None:
+            self._config.stash[MISSING] = Counter[str](told)
 
 
 def pytest_terminal_summary(

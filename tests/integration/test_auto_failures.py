@@ -39,7 +39,8 @@ from tests.support.autos import (
 from tests.support.daemon import DaemonProcess, directory_vault, installation
 from tests.support.nursery import Nursery
 from tests.support.outcome import is_tidy, log_is_sound
-from tests.support.servers import Node, command, fill, start_node
+from tests.support.saving import saving_at_once, saving_slowly
+from tests.support.servers import Node, fill, start_node
 
 pytestmark = pytest.mark.anyio
 
@@ -89,13 +90,6 @@ async def add(
     """Put a cache under backup with a policy."""
     words = ("--url", node.url, "--password-file", str(password), "--auto", *policy)
     await typing(daemon, "cache", "add", cache, *words)
-
-
-async def saving_slowly(node: Node, microseconds_per_key: int) -> None:
-    """Make the server's saves last."""
-    client = node.client()
-    await command(client, "CONFIG", "SET", "rdb-key-save-delay", microseconds_per_key)
-    await client.aclose()
 
 
 async def test_a_server_that_is_down_is_tried_again_until_it_is_back(
@@ -251,12 +245,12 @@ async def test_sigterm_in_an_auto_backup_ends_in_time_and_is_retried(
 ) -> None:
     """A6, fault 3: told to end in an auto backup, the daemon ends well; the next tries again."""
     await add(daemon, node, password, "--window", "14:00+2h", "--retries", "1")
-    await saving_slowly(node, 100_000)
+    await saving_slowly(node)
     await shortly_before(daemon, (await next_start(daemon)).at)
     await until(daemon, AttemptStarted)
     with anyio.fail_after(10):
         assert await daemon.stop() == 0
-    await saving_slowly(node, 0)
+    await saving_at_once(node)
 
     await daemon.start()
     await until(daemon, RetryScheduled)

@@ -28,7 +28,8 @@ from tests.support.daemon import DaemonProcess, directory_vault, installation
 from tests.support.nursery import ROOT, Nursery
 from tests.support.outcome import is_tidy, log_is_sound
 from tests.support.poll import until
-from tests.support.servers import Node, command, fill, start_node
+from tests.support.saving import saving_at_once, saving_slowly
+from tests.support.servers import Node, fill, start_node
 
 pytestmark = pytest.mark.anyio
 
@@ -57,13 +58,6 @@ async def daemon(nursery: Nursery, vault: Path) -> AsyncGenerator[DaemonProcess,
         yield daemon
 
 
-async def saving_slowly(node: Node, microseconds_per_key: int) -> None:
-    """Make the server's saves last."""
-    client = node.client()
-    await command(client, "CONFIG", "SET", "rdb-key-save-delay", microseconds_per_key)
-    await client.aclose()
-
-
 async def recorded(daemon: DaemonProcess) -> None:
     """Wait until the daemon's start is in the log."""
     await daemon.until(lambda _, event: isinstance(event, DaemonStarted))
@@ -75,12 +69,12 @@ async def test_sigterm_in_a_backup_ends_in_time_and_the_next_start_settles_it(
     """Told to end in the middle of a backup, the daemon ends well; the next one makes it anew."""
     await daemon.start()
     await daemon.add("orders", url=node.url)
-    await saving_slowly(node, 100_000)
+    await saving_slowly(node)
     accepted = await daemon.command(RequestBackup("orders", "nightly"))
     await daemon.until(lambda _, event: isinstance(event, AttemptStarted))
     with anyio.fail_after(10):
         assert await daemon.stop() == 0
-    await saving_slowly(node, 0)
+    await saving_at_once(node)
 
     await daemon.start()
     assert accepted.backup_id is not None
