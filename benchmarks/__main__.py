@@ -9,7 +9,7 @@ import sys
 
 from benchmarks.idle import idle
 from benchmarks.log_rows import appends, folds
-from benchmarks.rows import memory, to_directory, to_s3
+from benchmarks.rows import encrypted, memory, to_directory, to_s3
 from benchmarks.stage import stage
 
 GB = 1_000_000_000
@@ -38,6 +38,7 @@ def _backups(scale: float) -> None:
         for cache, vault, source in (
             ("replicated", "directory", "replication"),
             ("saved", "directory", "bgsave"),
+            ("encrypted", "sealed", "replication"),
             ("in-s3", "s3", "replication"),
         ):
             made.command(type="add-cache", name=cache, url=url, vault=vault, source=source)
@@ -47,6 +48,7 @@ def _backups(scale: float) -> None:
             memory(made, int(size * scale * GB))
             if size == 1.0:
                 to_directory(made, rounds=5)
+                encrypted(made, rounds=5)
                 to_s3(made, rounds=5)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
-from benchmarks.stage import BUCKET, KEY, SECRET, Stage, Took, seconds
+from benchmarks.stage import BUCKET, KEY, RECIPIENT, SECRET, Stage, Took, seconds
 
 MIB = 1 << 20
 
@@ -33,6 +33,18 @@ def to_directory(stage: Stage, rounds: int) -> None:
     pairs(rounds, ours=lambda: stage.backup("replicated"), theirs=lambda: _dump(stage, target))
     print("  by bgsave", flush=True)
     pairs(rounds, ours=lambda: stage.backup("saved"), theirs=lambda: _dump(stage, target))
+
+
+def encrypted(stage: Stage, rounds: int) -> None:
+    """Row 1 with encryption: against the pipe that does the same with programs."""
+    print("row 1, encrypted: / valkey-cli --rdb - | zstd -1 | age -r RECIPIENT -o FILE", flush=True)
+    age = shutil.which("age")
+    if age is None or shutil.which("zstd") is None:
+        print("    not measured: there is no age or no zstd program here")
+        return
+    target = stage.folder / "theirs.rdb.zst.age"
+    seal = [age, "-r", RECIPIENT, "-o", str(target)]
+    pairs(rounds, ours=lambda: stage.backup("encrypted"), theirs=lambda: _pipe(stage, (seal, {})))
 
 
 def to_s3(stage: Stage, rounds: int) -> None:
