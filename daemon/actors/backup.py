@@ -84,7 +84,9 @@ class BackupActor:
             backup.cache, backup.backup_id, ONLY_SHARD, backup.attempts, encrypted=bool(sealing)
         )
         async with self._outside.pack(vault, name, progress, sealing) as pack:
-            async with self._outside.caches.snapshot(settings, progress) as snapshot:
+            safety = backup.kind == "safety"
+            snapshots = self._outside.caches.snapshot(settings, progress, safety=safety)
+            async with snapshots as snapshot:
                 progress.phase("storing", snapshot.expected_bytes)
                 shard = await pack.store(snapshot)
                 facts = await snapshot.facts()

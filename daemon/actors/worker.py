@@ -6,7 +6,6 @@ Which work there is comes from the state, how it is done from the actors.
 
 from functools import partial
 from typing import Protocol, TypeVar, assert_never
-from urllib.parse import urlsplit
 
 import anyio
 import structlog
@@ -18,7 +17,8 @@ from daemon.board import Board
 from daemon.errors import Failed, ValkeepError
 from daemon.ledger import Ledger
 from daemon.ports import Clock, Ids, Progress
-from events.facts import CacheName, Failure
+from events.facts import Failure
+from projections.hosts import expected_host
 from projections.state import State
 from projections.work import (
     BackupWork,
@@ -93,6 +93,7 @@ class Worker:
         self._ids = ids
         self._board = Board(clock)
         self._running: dict[Work, anyio.CancelScope] = {}
+        self._hosts: dict[Work, str] = {}
         self._rests: dict[Work, _Rest] = {}
         self._wake = anyio.Event()
 
@@ -139,6 +140,8 @@ class Worker:
                 continue
             scope = anyio.CancelScope()
             self._running[work] = scope
+            if isinstance(work, BackupWork):
+                self._hosts[work] = expected_host(state, work.cache)
             tasks.start_soon(self._run, work, scope)
 
     def _busy(self, work: Work) -> bool:
@@ -160,9 +163,11 @@ class Worker:
         """
         if not isinstance(work, BackupWork) or work.safety:
             return True
-        running = [w for w in self._running if isinstance(w, BackupWork)]
-        hosts = {_host(state, w.cache) for w in running}
-        return len(running) < self._limits.backups and _host(state, work.cache) not in hosts
+        if len(self._hosts) >= self._limits.backups:
+            return False
+        # A guess, so that what would wait for its host takes no place from others; a snapshot
+        # that chooses another host than was guessed waits for that one where it is taken.
+        return expected_host(state, work.cache) not in self._hosts.values()
 
     def _patience(self, state: State, wanted: list[Work]) -> float:
         """Seconds until something may become possible that no event announces."""
@@ -184,6 +189,7 @@ class Worker:
                 await self._perform(work, progress)
         finally:
             del self._running[work]
+            self._hosts.pop(work, None)
             self._rest(work)
             self._wake.set()
 
@@ -231,11 +237,3 @@ def _id(work: Work) -> str:
             return work.restore_id
         case _:
             return work.backup_id
-
-
-def _host(state: State, cache: CacheName) -> str:
-    known = state.caches.get(cache)
-    if known is None:
-        return cache
-    parts = urlsplit(known.settings.url)
-    return parts.hostname or "this host"

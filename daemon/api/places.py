@@ -4,11 +4,9 @@ Pure, and a likely guess: how much runs at once is the worker's to say, and it t
 is certain is what runs now.
 """
 
-from urllib.parse import urlsplit
-
-from events.facts import CacheName
 from projections import catalog
 from projections.catalog import Backup
+from projections.hosts import expected_host
 from projections.state import State
 
 
@@ -20,8 +18,8 @@ def waits_for_a_place(state: State, backup: Backup) -> str | None:
         if (other := catalog.get(state.catalog, cache, backup_id)) is not None
         and other.phase == "running"
     ]
-    host = _host(state, backup.cache)
-    there = [other for other in running if _host(state, other.cache) == host]
+    host = expected_host(state, backup.cache)
+    there = [other for other in running if expected_host(state, other.cache) == host]
     if there:
         return f"one backup a host at a time: {_named(there)} runs on the same one"
     if running:
@@ -32,8 +30,3 @@ def waits_for_a_place(state: State, backup: Backup) -> str | None:
 def _named(backups: list[Backup]) -> str:
     some = ", ".join(f"{backup.cache}/{backup.name}" for backup in backups[:3])
     return f"{some} and {len(backups) - 3} more" if len(backups) > 3 else some
-
-
-def _host(state: State, name: CacheName) -> str:
-    cache = state.caches.get(name)
-    return (urlsplit(cache.settings.url).hostname or "this host") if cache else name

@@ -61,7 +61,7 @@ class Daemon:
         self._timeouts = Timeouts(
             connect=config.timeouts.connect_seconds, stall=config.timeouts.stall_seconds
         )
-        self._caches = ServerCaches(password, basics.offload, basics.clock, self._timeouts)
+        self._caches = _caches(config, basics, self._timeouts)
         self._planning = Planning(
             password,
             self._timeouts,
@@ -146,6 +146,11 @@ async def build(config: Config, basics: Basics, search_path: str) -> Daemon:
     engine = usable[0] if usable else None
     log.info("engine for checking", engine=engine.label if engine else None, installed=len(engines))
     return Daemon(config, basics, engine)
+
+
+def _caches(config: Config, basics: Basics, timeouts: Timeouts) -> ServerCaches:
+    check = config.daemon.check_memory
+    return ServerCaches(password, basics.offload, basics.clock, timeouts, check_memory=check)
 
 
 def _urls(config: Config) -> dict[VaultName, str]:

@@ -79,7 +79,8 @@ def _source(snapshot: SnapshotFacts) -> list[tuple[str, str]]:
     settings = " ".join(f"{name}={value}" for name, value in sorted(server.settings.items()))
     return [
         ("engine", f"{server.engine} {server.version}, RDB version {snapshot.rdb_version}"),
-        ("node", f"{server.role} with {server.replicas} replicas, run id {server.run_id}"),
+        ("node", _node(snapshot)),
+        ("run id", server.run_id),
         ("taken", f"{instant(snapshot.taken_at)} by {snapshot.source}: {snapshot.reason}"),
         ("replication", f"{server.replication_id} at offset {server.replication_offset:,}"),
         ("keys (INFO)", keys),
@@ -91,6 +92,13 @@ def _source(snapshot: SnapshotFacts) -> list[tuple[str, str]]:
         ("settings", settings),
         ("not told", ", ".join(server.unknown)),
     ]
+
+
+def _node(snapshot: SnapshotFacts) -> str:
+    server, node = snapshot.server, snapshot.node
+    if node is None:
+        return f"{server.role} with {plural(server.replicas, 'replica')}"
+    return f"the {node.role} {node.address}: {node.reason}"
 
 
 def _limit(maxmemory_bytes: int) -> str:

@@ -6,7 +6,7 @@ from daemon.answers import CacheDetail
 from daemon.answers.policy import PolicyView
 from daemon.cli.table import facts
 from daemon.cli.words import age, instant, plural, size
-from events.facts import CacheSettings, Probe
+from events.facts import CacheSettings, NodeFacts, Probe
 
 
 def page(detail: CacheDetail, policy: PolicyView | None, width: int) -> Iterator[str]:
@@ -67,6 +67,11 @@ def _tls(settings: CacheSettings) -> str:
     return ", ".join(told)
 
 
+def _node(node: NodeFacts | None) -> str:
+    """Which node a backup would be taken from now, and why."""
+    return "" if node is None else f"the {node.role} {node.address}: {node.reason}"
+
+
 def found_lines(probe: Probe, width: int, *, indent: str = "") -> Iterator[str]:
     """What a look at a cache found."""
     server, choice = probe.server, probe.choice
@@ -76,6 +81,7 @@ def found_lines(probe: Probe, width: int, *, indent: str = "") -> Iterator[str]:
         ("engine", f"{server.engine} {server.version}"),
         ("role", f"{server.role}, {plural(server.replicas, 'replica')}"),
         ("holds", f"{plural(keys, 'key')}, {memory}"),
+        ("taken from", _node(probe.node)),
         ("source", f"{choice.source}: {choice.reason}"),
         ("cluster", "yes: clusters are not backed up yet" if server.cluster else ""),
         ("sentinel", "yes" if server.sentinel else ""),

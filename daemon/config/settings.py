@@ -16,11 +16,15 @@ from projections.policy import RANGES
 
 
 class DaemonConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """``[daemon]``: where the daemon lives, and how many backups it makes at a time."""
+    """``[daemon]``: where the daemon lives, and how gentle it is to the servers.
+
+    `check_memory` refuses a snapshot whose fork the free memory could not bear.
+    """
 
     socket: str = "/run/valkeep/valkeep.sock"
     data_dir: str = "/var/lib/valkeep"
     max_backups: Annotated[int, Meta(ge=1, le=64)] = 2
+    check_memory: bool = True
 
 
 class RolesConfig(Struct, frozen=True, forbid_unknown_fields=True):

@@ -38,6 +38,12 @@ class Address(Struct, frozen=True):
         return f"{scheme}://{self.user + '@' if self.user else ''}{host}:{self.port}"
 
     @property
+    def place(self) -> str:
+        """``HOST:PORT`` or the socket's path."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return self.socket or f"{host}:{self.port}"
+
+    @property
     def loopback(self) -> bool:
         """Whether the address itself says that the node runs on this host."""
         return (

@@ -18,6 +18,7 @@ from msgspec import Struct
 from daemon.errors import Failed, Permanent, Transient
 from daemon.ports import Offload
 from daemon.valkey.connection import Node, open_node
+from daemon.valkey.history import difference, failed_over
 from daemon.valkey.info import Saving, fields, saving
 from daemon.valkey.occasion import Occasion, Taken, snapshot_facts
 from daemon.valkey.rdb import HEADER_LIMIT, Header, read_header
@@ -51,6 +52,7 @@ class Opened(Struct, frozen=True):
     identity: tuple[int, int]
     size_bytes: int
     header: Header | None
+    path: Path
 
 
 class Unproven(Exception):
@@ -127,7 +129,7 @@ async def _proven(
             opened = await offload(open_rdb, path)
             closing.callback(opened.file.close)
             try:
-                await _prove(node, save, opened, path)
+                await _prove(node, save, opened, occasion)
             except Unproven as error:
                 why = str(error)
                 continue
@@ -165,7 +167,7 @@ async def _save(node: Node, path: Path, occasion: Occasion, offload: Offload) ->
     return Save(before, after, run_id, server_seconds, old_file, started_at, fork_seconds)
 
 
-async def _prove(node: Node, save: Save, opened: Opened, path: Path) -> None:
+async def _prove(node: Node, save: Save, opened: Opened, occasion: Occasion) -> None:
     """That the opened file is our save's; asked after it was opened. Raises if it is not so.
 
     If since our command one save in all has begun and none runs, no other save can have put
@@ -176,10 +178,12 @@ async def _prove(node: Node, save: Save, opened: Opened, path: Path) -> None:
     now = saving(info)
     if info.get("run_id") != save.run_id:
         raise Transient("bgsave-failed", "the server was restarted while it saved", "try again")
+    if changed := difference(occasion.history, info):
+        raise failed_over(occasion.node.address, what=changed)
     if now.saves is None or save.before.saves is None:
         raise Permanent(
             "bgsave-file",
-            f"this server does not count its saves, so none can be proven ({path})",
+            f"this server does not count its saves, so none can be proven ({opened.path})",
             'set source = "replication" for this cache',
         )
     if now.running or now.saves != save.before.saves + 1:
@@ -189,7 +193,7 @@ async def _prove(node: Node, save: Save, opened: Opened, path: Path) -> None:
     created = opened.header.number("ctime") if opened.header is not None else None
     same = opened.identity == save.old_file
     if same or created is None or not save.server_seconds <= created <= now.last_save:
-        raise _foreign_file(path)
+        raise _foreign_file(opened.path)
     if opened.header is None or not written_by(info, opened.header):
         # Tried again, because a server that just got its first replica looks like this too.
         raise Unproven("the file there looks like another server's")
@@ -280,7 +284,7 @@ def open_rdb(path: Path) -> Opened:
         header = read_header(file.read(HEADER_LIMIT))
         file.seek(0)
         opened = True
-        return Opened(file, (found.st_dev, found.st_ino), found.st_size, header)
+        return Opened(file, (found.st_dev, found.st_ino), found.st_size, header, path)
     except Transient as error:
         raise _foreign_file(path) from error
     finally:

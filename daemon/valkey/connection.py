@@ -30,11 +30,16 @@ CLOSE_SECONDS = 2.0
 
 
 class Timeouts(Struct, frozen=True):
-    """How long to wait, in seconds; `stall` counts from the last byte that came."""
+    """How long to wait, in seconds; `stall` counts from the last byte that came.
+
+    `look` is for a node that would do and need not be there: an announced address may lead
+    nowhere.
+    """
 
     connect: float = 10.0
     command: float = 30.0
     stall: float = 60.0
+    look: float = 3.0
 
 
 class Secrets(Protocol):

@@ -9,7 +9,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from daemon.errors import Permanent, Transient
+from daemon.errors import Permanent
 from events.facts import ServerFacts
 
 
@@ -93,16 +93,6 @@ def saving(info: Mapping[str, str]) -> Saving:
         if "rdb_last_cow_size" in info
         else None,
     )
-
-
-def refuse_unlinked(info: Mapping[str, str], where: str) -> None:
-    """Raises for a replica without its primary: its data may be old, or not there at all."""
-    if info.get("role") == "slave" and info.get("master_link_status") != "up":
-        raise Transient(
-            "replica-unlinked",
-            f"{where} is a replica that is not in step with its primary",
-            "look at master_link_status in its INFO replication, or back up the primary",
-        )
 
 
 def number(info: Mapping[str, str], name: str) -> int:

@@ -1,7 +1,8 @@
 """What both sources need for one snapshot besides its bytes.
 
 What was found before it began, the clock, the progress board, how its facts are put together.
-Asks the server one thing, after the snapshot: how much copying its child caused.
+Asks the server one thing, after the snapshot: who it is by then, and how much copying its child
+caused.
 """
 
 from contextlib import suppress
@@ -12,10 +13,11 @@ from msgspec import Struct, structs
 
 from daemon.errors import Failed
 from daemon.ports import Clock, Progress
-from daemon.valkey.connection import Login, Node, Timeouts, open_node
-from daemon.valkey.info import Saving, fields, saving
+from daemon.valkey.connection import Login, Timeouts, open_node
+from daemon.valkey.history import History
+from daemon.valkey.info import fields, saving
 from daemon.valkey.rdb import Header
-from events.facts import ServerFacts, SnapshotFacts, SourceChoice
+from events.facts import NodeFacts, ServerFacts, SnapshotFacts, SourceChoice
 
 # A server notices its child's end in its next round: within 100 ms with the usual hz of 10.
 CHILD_SECONDS = 5.0
@@ -31,6 +33,8 @@ class Occasion(Struct, frozen=True):
     progress: Progress
     server: ServerFacts
     choice: SourceChoice
+    node: NodeFacts
+    history: History
 
 
 class Taken(Struct, frozen=True):
@@ -68,23 +72,27 @@ def snapshot_facts(occasion: Occasion, taken: Taken) -> SnapshotFacts:
         rdb_created_at=None if created is None else datetime.fromtimestamp(created, UTC),
         fork_seconds=None if seconds is None else round(seconds, 3),
         copy_on_write_bytes=taken.copy_on_write_bytes,
+        node=occasion.node,
     )
 
 
-async def copy_on_write(occasion: Occasion) -> int | None:
-    """``rdb_last_cow_size`` once the child has ended; None where the server does not tell.
+async def after_child(occasion: Occasion) -> dict[str, str] | None:
+    """``INFO`` once the child has ended; None where the server does not tell any more.
 
-    Never an error: the bytes are there already. None also when another save has begun.
+    Never an error: the bytes are there already. A child that still lives when our patience ends
+    may be of another save.
     """
+    info: dict[str, str] | None = None
     with suppress(Failed), anyio.move_on_after(CHILD_SECONDS):
         async with open_node(occasion.login, occasion.timeouts) as node:
-            return (await _after_child(node)).copy_on_write_bytes
-    return None
+            info = fields(await node.text("INFO"))
+            while saving(info).running:
+                await anyio.sleep(STEP_SECONDS)
+                info = fields(await node.text("INFO"))
+    return info
 
 
-async def _after_child(node: Node) -> Saving:
-    while True:
-        state = saving(fields(await node.text("INFO", "persistence")))
-        if not state.running:
-            return state
-        await anyio.sleep(STEP_SECONDS)
+def copied(after: dict[str, str] | None) -> int | None:
+    """``rdb_last_cow_size``, where `after_child` has seen our child end."""
+    state = None if after is None else saving(after)
+    return None if state is None or state.running else state.copy_on_write_bytes

@@ -5,6 +5,7 @@ error, but for ``INFO``: without that there is nothing to say of a cache.
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -116,9 +117,12 @@ def choose(facts: ServerFacts, file: RdbFile, wanted: SourceKind) -> SourceChoic
     return SourceChoice("replication", file.reason)
 
 
-async def server(node: Node) -> ServerFacts:
-    """What the node says of itself; what it refuses to say is in `unknown`."""
-    info = fields(await node.text("INFO"))
+async def server(node: Node, info: Mapping[str, str] | None = None) -> ServerFacts:
+    """What the node says of itself, in this ``INFO`` of it or in one that is asked for now.
+
+    What it refuses to say is in `unknown`.
+    """
+    info = info or fields(await node.text("INFO"))
     unknown: list[str] = []
     settings = await _settings(node, unknown)
     clients = await _asked(node, unknown, "CLIENT", "LIST", "TYPE", "pubsub")

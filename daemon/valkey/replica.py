@@ -12,12 +12,14 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 
 import anyio
+from msgspec import structs
 
 from daemon.errors import Failed, Transient
 from daemon.valkey.address import Address
 from daemon.valkey.connection import Login, unreachable
 from daemon.valkey.dial import open_wire
-from daemon.valkey.occasion import Occasion, Taken, copy_on_write, snapshot_facts
+from daemon.valkey.history import difference, failed_over, unlike
+from daemon.valkey.occasion import Occasion, Taken, after_child, copied, snapshot_facts
 from daemon.valkey.rdb import HEADER_LIMIT, Header, read_header
 from daemon.valkey.replication import (
     Chunk,
@@ -131,14 +133,19 @@ class Replication:
         """What is to be recorded; only after `chunks` has ended.
 
         A server that was making a file already for another replica when we came has forked
-        before we saw it; what is told then is a part of its child's life.
+        before we saw it; what is told then is a part of its child's life. Raises
+        `Transient("failed-over")` when the server no longer is who it was; one that is gone by
+        now has proven it by its answer to ``PSYNC``.
         """
         resync = self._resync
+        after = await after_child(self._occasion)
+        if after is not None and (changed := self._changed(after)):
+            raise failed_over(self._occasion.node.address, what=changed)
         taken = Taken(
             at=self._taken_at or self._occasion.clock.now(),
             header=read_header(self._beginning) or Header(0, {}),
             fork_seconds=self._ended - self._forked,
-            copy_on_write_bytes=await copy_on_write(self._occasion),
+            copy_on_write_bytes=copied(after),
             replication=(resync.replication_id, resync.offset) if resync is not None else None,
         )
         return snapshot_facts(self._occasion, taken)
@@ -150,7 +157,9 @@ class Replication:
             match event:
                 case Chunk(data):
                     parts.append(data)
-                case FullResync():
+                case FullResync(replication_id):
+                    if changed := unlike(self._occasion.history, replication_id):
+                        raise failed_over(self._occasion.node.address, what=changed)
                     self._resync, self._taken_at = event, self._occasion.clock.now()
                     self._forked = anyio.current_time()
                 case Payload():
@@ -163,6 +172,15 @@ class Replication:
                     if b"PSYNC" in data:
                         self._occasion.progress.phase("waiting for the fork")
         return parts
+
+    def _changed(self, after: dict[str, str]) -> str | None:
+        """What became of the server since it answered ``PSYNC``."""
+        history = self._occasion.history
+        if self._resync is not None:
+            # The first to follow a primary is answered with a new id, which lasts from then on.
+            answered = self._resync.replication_id
+            history = structs.replace(history, replication_id=answered, backlog=True)
+        return difference(history, after)
 
     def _seen(self, chunk: bytes) -> bytes:
         if len(self._beginning) < HEADER_LIMIT:

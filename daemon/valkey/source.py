@@ -41,10 +41,12 @@ class Caches(Protocol):
         ...
 
     def snapshot(
-        self, settings: CacheSettings, progress: Progress
+        self, settings: CacheSettings, progress: Progress, *, safety: bool = False
     ) -> AbstractAsyncContextManager[Snapshot]:
-        """Begin a snapshot by the source that fits; leaving the context ends the connection.
+        """Begin a snapshot by the node and source that fit; leaving the context ends it all.
 
-        Phases go to `progress`; bytes are counted by whoever stores them.
+        Waits while another snapshot runs on that node's host. Phases go to `progress`; bytes are
+        counted by whoever stores them. A safety backup is of the very server that the URL's
+        primary is, and does not wait (R4).
         """
         ...

@@ -20,9 +20,11 @@ from daemon.valkey.bgsave import bgsave, open_rdb
 from daemon.valkey.checker import Limits, rdb_checker
 from daemon.valkey.connection import Login, open_node
 from daemon.valkey.engine import find_engines
+from daemon.valkey.history import history
+from daemon.valkey.info import fields
 from daemon.valkey.occasion import Occasion
 from daemon.valkey.probe import server
-from events.facts import RdbTotals, SourceChoice
+from events.facts import NodeFacts, RdbTotals, SourceChoice
 from tests.support.poll import until
 from tests.support.servers import Node, command, start_node
 from tests.support.sources import (
@@ -260,8 +262,11 @@ async def read_at(path: Path, node: Node, offload: Offload = threads) -> None:
     """Take a snapshot of a node as if its file lay at that path."""
     who = Login(parse(node.url))
     async with open_node(who, PATIENT) as asked:
-        facts = await server(asked)
+        info = fields(await asked.text("INFO"))
+        facts = await server(asked, info)
     choice = SourceChoice("bgsave", "a test")
-    occasion = Occasion(who, PATIENT, AlwaysNoon(), Board(), facts, choice)
+    chosen = NodeFacts(who.address.place, "primary", "a test")
+    means = (who, PATIENT, AlwaysNoon(), Board())
+    occasion = Occasion(*means, facts, choice, chosen, history(info))
     async with bgsave(path, occasion, offload):
         pass

@@ -158,7 +158,11 @@ class FarCaches:
 
     @asynccontextmanager
     async def snapshot(
-        self, settings: CacheSettings, progress: Progress
+        self,
+        settings: CacheSettings,
+        progress: Progress,
+        *,
+        safety: bool = False,  # noqa: ARG002 - every host here has room
     ) -> AsyncIterator["FarSnapshot"]:
         """See `Caches.snapshot`."""
         progress.phase("waiting for the fork")

@@ -9,7 +9,7 @@ from itertools import pairwise
 import anyio
 import anyio.lowlevel
 from anyio.abc import TaskGroup
-from msgspec import Struct
+from msgspec import Struct, structs
 from structlog.testing import capture_logs
 
 from daemon.actors.worker import Actors, Limits, Worker
@@ -33,6 +33,7 @@ from events.facts import (
     CacheSettings,
     CommitId,
     Failure,
+    NodeFacts,
     Position,
     Stream,
 )
@@ -57,6 +58,7 @@ from tests.support.samples import (
     MAIN,
     ORDERS,
     OUTSIDE,
+    PROBE,
     R1,
     STORED,
     USERS,
@@ -217,6 +219,27 @@ def test_one_snapshot_per_host() -> None:
         async with bench(making(10), *caches, *asked, backups=3) as b:
             await anyio.sleep(25)
             assert [(0.0, B1), (0.0, B3), (10.0, B2)] == [
+                (at, work.backup_id) for at, work in b.hand.begun if isinstance(work, BackupWork)
+            ]
+
+    virtually(main)
+
+
+def test_host_of_the_chosen_node_counts() -> None:
+    """Two caches whose URLs name one host, and whose replicas are on two, do not wait."""
+
+    async def main() -> None:
+        caches = [
+            structs.replace(
+                at_host("one", cache),
+                probe=structs.replace(PROBE, node=NodeFacts(f"{host}:6379", "replica", "fits")),
+            )
+            for cache, host in ((C1, "a"), (C2, "b"), (C3, "b"))
+        ]
+        asked = [requested(b, cache=c) for b, c in ((B1, C1), (B2, C2), (B3, C3))]
+        async with bench(making(10), *caches, *asked, backups=3) as b:
+            await anyio.sleep(25)
+            assert [(0.0, B1), (0.0, B2), (10.0, B3)] == [
                 (at, work.backup_id) for at, work in b.hand.begun if isinstance(work, BackupWork)
             ]
 

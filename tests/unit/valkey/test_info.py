@@ -2,8 +2,8 @@
 
 import pytest
 
-from daemon.errors import Permanent, Transient
-from daemon.valkey.info import Extras, fields, pairs, refuse_unlinked, saving, server_facts
+from daemon.errors import Permanent
+from daemon.valkey.info import Extras, fields, pairs, saving, server_facts
 from daemon.valkey.probe import RdbFile, choose
 from events.facts import ServerFacts
 
@@ -80,15 +80,6 @@ def test_state_of_saves() -> None:
     assert (state.last_save, state.saves, state.copy_on_write_bytes) == (1795368906, 4, 335872)
     older = saving(fields("rdb_bgsave_in_progress:1\r\nrdb_last_bgsave_status:err\r\n"))
     assert (older.running, older.ok, older.saves) == (True, False, None)
-
-
-def test_replica_without_its_primary_is_refused() -> None:
-    """A replica out of step may hold nothing at all, so its data is not taken."""
-    refuse_unlinked(fields(VALKEY), "here")
-    refuse_unlinked({"role": "master"}, "here")
-    with pytest.raises(Transient) as refused:
-        refuse_unlinked({"role": "slave", "master_link_status": "down"}, "here")
-    assert refused.value.code == "replica-unlinked"
 
 
 def test_flat_arrays_become_pairs() -> None:
