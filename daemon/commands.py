@@ -21,6 +21,8 @@ from events.facts import (
     SnapshotFacts,
     SourceKind,
     StoredFacts,
+    VaultFault,
+    VaultName,
 )
 
 
@@ -222,6 +224,14 @@ class ReportDeleted(Struct, frozen=True):
     backup_id: BackupId
 
 
+class ReportVault(Struct, frozen=True):
+    """A vault was tried out, with these faults or none; recorded when it is another outcome."""
+
+    vault: VaultName
+    url: str
+    faults: tuple[VaultFault, ...]
+
+
 class ReportPlan(Struct, frozen=True):
     """The plan of a restore, computed from what was found just now."""
 
@@ -295,5 +305,6 @@ Command = (
     | StartAttempt
     | StartRestore
     | RequestSafetyBackup
+    | ReportVault
     | Report
 )

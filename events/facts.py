@@ -232,6 +232,20 @@ class Failure(Fact, frozen=True):
     permanent: bool = False
 
 
+VaultDeed = Literal["open", "write", "read", "list", "upload", "delete", "sweep"]
+
+
+class VaultFault(Fact, frozen=True):
+    """Something that a vault does not let us do, found out by doing it to an object of our own.
+
+    ``open`` is looking whose vault it is; ``upload`` is beginning a multipart upload, and
+    ``sweep`` listing unfinished ones and giving them up.
+    """
+
+    deed: VaultDeed
+    failure: Failure
+
+
 class TrialFacts(Fact, frozen=True):
     """Whether a restore's target can reach our listener, tried without changing anything.
 

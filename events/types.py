@@ -27,6 +27,7 @@ from events.facts import (
     SnapshotFacts,
     StoredFacts,
     Stream,
+    VaultFault,
     VaultName,
     cache_stream,
 )
@@ -43,6 +44,18 @@ class DaemonStopped(Struct, frozen=True, forbid_unknown_fields=True, tag="daemon
     """The daemon went down in good order."""
 
     reason: str
+
+
+class VaultExamined(Struct, frozen=True, forbid_unknown_fields=True, tag="vault-examined/1"):
+    """A vault was tried out, and the outcome is another one than before; no faults: all is well.
+
+    `url` is what the configuration calls it then, without secrets: a vault that is somewhere
+    else by now was not tried.
+    """
+
+    vault: VaultName
+    url: str
+    faults: tuple[VaultFault, ...] = ()
 
 
 class _CacheEvent(Struct, frozen=True, forbid_unknown_fields=True):
@@ -259,6 +272,7 @@ class RestoreFailed(_RestoreEvent, frozen=True, tag="restore-failed/1"):
 Event = (
     DaemonStarted
     | DaemonStopped
+    | VaultExamined
     | CacheRegistered
     | CacheReconfigured
     | CacheSuspended
@@ -289,6 +303,6 @@ Event = (
 
 def stream_of(event: Event) -> Stream:
     """The stream an event belongs to: its cache's, or the installation's."""
-    if isinstance(event, DaemonStarted | DaemonStopped):
+    if isinstance(event, DaemonStarted | DaemonStopped | VaultExamined):
         return INSTALLATION
     return cache_stream(event.cache)

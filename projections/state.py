@@ -34,13 +34,15 @@ from events.types import (
     RestoreRequested,
     RestoreStarted,
     RetentionExpired,
+    VaultExamined,
     WindowMissed,
 )
-from projections import caches, catalog, restores, slots
+from projections import caches, catalog, restores, slots, vaults
 from projections.caches import Caches
 from projections.catalog import Catalog
 from projections.restores import Restores
 from projections.slots import Slots
+from projections.vaults import Vaults
 
 LEAP = timedelta(days=30)
 
@@ -80,6 +82,7 @@ class State(Struct, frozen=True):
     active: Map[CacheName, RestoreId] = Map()
     held: Map[BackupId, int] = Map()
     keys: Map[tuple[int, str], Answered] = Map()
+    vaults: Vaults = Map()
 
 
 def evolve(state: State, envelope: Envelope, event: Event) -> State:
@@ -98,6 +101,8 @@ def evolve(state: State, envelope: Envelope, event: Event) -> State:
             return replace(state, installation=event.installation, started_at=envelope.at, up=True)
         case DaemonStopped():
             return replace(state, up=False)
+        case VaultExamined():
+            return replace(state, vaults=vaults.evolve(state.vaults, envelope, event))
         case CacheRegistered() | CacheReconfigured() | CacheSuspended() | PolicySet():
             return replace(state, caches=caches.evolve(state.caches, envelope, event))
         case CacheRemoved():

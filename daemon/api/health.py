@@ -20,7 +20,7 @@ from daemon.api.views import (
 )
 from daemon.errors import Unavailable
 from events.facts import CacheName, Failure, VaultName
-from projections import checks
+from projections import checks, vault_checks
 from projections.checks import Line
 
 AT_ONCE = 32
@@ -28,11 +28,15 @@ AT_ONCE = 32
 
 
 async def judged(
-    moment: Moment, trouble: Unavailable | None, only: CacheName | None = None
+    moment: Moment,
+    trouble: Unavailable | None,
+    only: CacheName | None = None,
+    *,
+    vaults: Mapping[VaultName, str],
 ) -> tuple[Line, ...]:
     """Every rule's verdict, worst first; on all caches or on one, and on the installation."""
     failure = Failure(trouble.code, trouble.message, trouble.hint) if trouble else None
-    lines: list[Line] = []
+    lines: list[Line] = list(vault_checks.judge(moment.state, vaults, only))
     for number, portion in enumerate(checks.judge(moment.state, moment.now, failure, only)):
         if number % AT_ONCE == 0:
             await checkpoint()
@@ -53,7 +57,7 @@ async def status(
     unfinished = backups_of(state, None, unfinished=True)
     running = [b for b in unfinished if b.phase in ("waiting", "running")]
     restores = [state.restores[restore_id] for _, restore_id in sorted(state.active.items())]
-    lines = await judged(moment, trouble)
+    lines = await judged(moment, trouble, vaults=vaults)
     return Status(
         now=moment.now,
         version=version,

@@ -2,6 +2,7 @@
 
 from daemon import answers
 from daemon.answers.check import Checked
+from daemon.answers.doctor import Examined
 from daemon.answers.policy import PolicyDetail, PolicyPlan
 from daemon.answers.retention import Forecast, Retained
 from daemon.answers.schedule import Schedule
@@ -10,6 +11,10 @@ from daemon.api.asked import Asked
 from daemon.api.openapi import Document, document
 from daemon.api.route import Route
 from daemon.commands import PolicyChange, Request
+
+
+async def _examined(asked: Asked) -> Examined:
+    return await asked.outside.doctor()
 
 
 async def _described(asked: Asked) -> Document:
@@ -44,6 +49,14 @@ ROUTES: tuple[Route, ...] = (
         Checked,
         check.check,
         query=check.CheckQuery,
+    ),
+    Route(
+        "GET",
+        "/v1/doctor",
+        "operator",
+        "Try out every part: can it be reached, and does it let us do what we must",
+        Examined,
+        _examined,
     ),
     Route(
         "GET",

@@ -10,7 +10,9 @@ from typing import Protocol
 from msgspec import Struct
 
 from daemon.answers import TipView
+from daemon.answers.doctor import Examined
 from daemon.board import Standing
+from daemon.errors import NotFound
 from daemon.ledger import Ledger
 from daemon.ports import Clock, Offload
 from events.facts import CacheSettings, Probe, RestorePlan, VaultName
@@ -55,6 +57,19 @@ async def no_tips() -> tuple[TipView, ...]:
     return ()
 
 
+class Doctor(Protocol):
+    """Looks whether every part would do its work now."""
+
+    async def __call__(self) -> Examined:
+        """Every finding, worst first; within two minutes, whatever hangs."""
+        ...
+
+
+async def no_doctor() -> Examined:
+    """Nobody looks."""
+    raise NotFound("doctor", "There is no doctor here.", "Ask a running daemon.")
+
+
 class Outside(Struct, frozen=True):
     """Everything that answers are made of.
 
@@ -75,3 +90,4 @@ class Outside(Struct, frozen=True):
     version: str
     started_at: datetime
     tips: Tips = no_tips
+    doctor: Doctor = no_doctor

@@ -33,6 +33,7 @@ from events.types import (
     RetentionExpired,
     RetryScheduled,
     SnapshotTaken,
+    VaultExamined,
     WindowMissed,
 )
 from projections.policy import window_text
@@ -61,10 +62,8 @@ _OfAttempt = (
 def sentence(event: Event) -> str:
     """What happened, without who and when."""
     match event:
-        case DaemonStarted():
-            return f"the daemon started, version {event.version}"
-        case DaemonStopped():
-            return f"the daemon stopped: {event.reason}"
+        case DaemonStarted() | DaemonStopped() | VaultExamined():
+            return _of_installation(event)
         case CacheRegistered() | CacheReconfigured() | CacheSuspended() | CacheRemoved():
             return _of_cache(event)
         case BackupRequested():
@@ -88,6 +87,19 @@ def sentence(event: Event) -> str:
             return _of_restore(event)
         case _:
             return _of_attempt(event)
+
+
+def _of_installation(event: DaemonStarted | DaemonStopped | VaultExamined) -> str:
+    match event:
+        case DaemonStarted():
+            return f"the daemon started, version {event.version}"
+        case DaemonStopped():
+            return f"the daemon stopped: {event.reason}"
+        case VaultExamined() if event.faults:
+            found = "; ".join(f"{fault.deed}: {fault.failure.message}" for fault in event.faults)
+            return f"vault {event.vault} was tried out, and is at fault: {found}"
+        case _:
+            return f"vault {event.vault} was tried out, and all is well again"
 
 
 def _asked_for(event: BackupRequested) -> str:

@@ -12,11 +12,13 @@ from daemon.actors.removal import RemovalActor
 from daemon.actors.restore import Listening, Planning, RestoreActor, UndoActor
 from daemon.actors.worker import Actors, Limits
 from daemon.api import Outside, Roles
+from daemon.app.doctor import make_bedside, make_doctor
 from daemon.app.real import RandomIds, SystemClock, Threads, password
 from daemon.app.tips import VaultTips
-from daemon.app.vaults import openers, vault_keys
+from daemon.app.vaults import Sickroom, openers, vault_keys
 from daemon.config import Config
 from daemon.core import Core, Parts
+from daemon.doctor import Doctor, Engines, Outcomes, Rounds
 from daemon.ledger import Ledger
 from daemon.storage import names
 from daemon.storage.sealing import Keyring
@@ -24,7 +26,7 @@ from daemon.storage.shelf import Shelf
 from daemon.valkey.address import parse
 from daemon.valkey.caches import ServerCaches
 from daemon.valkey.connection import Timeouts
-from daemon.valkey.engine import Engine, find_engines, sound
+from daemon.valkey.engine import find_engines, sound
 from events.facts import ONLY_SHARD, InstallationId, VaultName
 from projections.catalog import Backup, stored_in
 
@@ -48,7 +50,7 @@ class Basics(Struct, frozen=True):
 class Daemon:
     """The daemon in its parts; `vault_urls` is what the API shows of the vaults."""
 
-    def __init__(self, config: Config, basics: Basics, engine: Engine | None) -> None:
+    def __init__(self, config: Config, basics: Basics, engines: Engines) -> None:
         self.basics = basics
         self.roles = Roles(**structs.asdict(config.roles))
         self.shelf = Shelf(
@@ -71,7 +73,7 @@ class Daemon:
         )
         packer = PipelinePacker(
             offload=basics.offload,
-            engine=engine,
+            engine=engines.chosen,
             along=len(os.sched_getaffinity(0)) >= ENOUGH_PROCESSORS,
             level=config.storage.compression_level,
         )
@@ -84,6 +86,8 @@ class Daemon:
                 ids=basics.ids,
             ),
         )
+        self._sickroom = Sickroom(self.shelf, basics.ids, config)
+        self.doctor, self.rounds = self._doctor(config, engines)
         self.outside = self._outside()
 
     def take_vaults(self, config: Config) -> None:
@@ -92,6 +96,8 @@ class Daemon:
         self.keyring.replace(vault_keys(config))
         self.vault_urls.clear()
         self.vault_urls.update(_urls(config))
+        self._sickroom.replace(config)
+        self.rounds.wake()
 
     def _actors(self, packer: PipelinePacker) -> Actors:
         basics = self.basics
@@ -111,6 +117,16 @@ class Daemon:
             undo=UndoActor(basics.ledger, password, self._timeouts),
         )
 
+    def _doctor(self, config: Config, engines: Engines) -> tuple[Doctor, Rounds]:
+        basics = self.basics
+        return make_doctor(
+            config,
+            self._sickroom,
+            Outcomes(basics.ledger, basics.ids, basics.installation, self.vault_urls),
+            engines,
+            make_bedside(self._caches, basics.clock, self._timeouts),
+        )
+
     def _outside(self) -> Outside:
         return Outside(
             ledger=self.basics.ledger,
@@ -125,6 +141,7 @@ class Daemon:
             version=self.basics.version,
             started_at=self.basics.clock.now(),
             tips=VaultTips(self.shelf, self.basics.installation),
+            doctor=self.doctor,
         )
 
     def _locate(self, backup: Backup) -> tuple[str, ...]:
@@ -145,7 +162,7 @@ async def build(config: Config, basics: Basics, search_path: str) -> Daemon:
     usable = [one for one in engines if sound(one) or not config.engine.require_sound]
     engine = usable[0] if usable else None
     log.info("engine for checking", engine=engine.label if engine else None, installed=len(engines))
-    return Daemon(config, basics, engine)
+    return Daemon(config, basics, Engines(engines, engine, config.engine.require_sound))
 
 
 def _caches(config: Config, basics: Basics, timeouts: Timeouts) -> ServerCaches:

@@ -3,14 +3,20 @@
 Everything here is too thin to be wrong in an interesting way; simulations replace it whole.
 """
 
+import asyncio
+import errno
 import math
 import os
 import random
 import secrets
+import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from types import TracebackType
+from typing import Generic, ParamSpec, TypeVar
 
 import anyio
 from anyio import to_thread
@@ -83,9 +89,84 @@ class Threads:
     def __init__(self) -> None:
         self._limiter = anyio.CapacityLimiter(THREADS)
 
+    def apart(self) -> "Threads":
+        """As many threads of its own, so that a disk that hangs takes nobody else's."""
+        return Threads()
+
     async def __call__(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """See `Offload`."""
         return await to_thread.run_sync(lambda: function(*args, **kwargs), limiter=self._limiter)
+
+
+class ForsakenThreads:
+    """The `Offload` port for calls that may never return, as on a dead mount.
+
+    A caller that is cancelled leaves his thread behind, and until it has come back every other
+    call fails at once, as the hanging disk would if it answered: so there is never more than one
+    for each that was under way, and nobody closes a file under a write that hangs.
+    """
+
+    def __init__(self) -> None:
+        self._left: set[object] = set()
+
+    def apart(self) -> "ForsakenThreads":
+        """Others, so that what hangs in one place does not count for another."""
+        return ForsakenThreads()
+
+    async def __call__(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """See `Offload`; cancellation ends the waiting, not the call."""
+        if self._left:
+            raise OSError(errno.ETIMEDOUT, "a call that was made earlier has not returned yet")
+        call = _Call(lambda: function(*args, **kwargs), self._left)
+        # Not anyio's worker threads: the interpreter waits for them when it ends.
+        threading.Thread(target=call.run, name="forsaken", daemon=True).start()
+        try:
+            await call.ended.wait()
+        except anyio.get_cancelled_exc_class():
+            call.forsake()
+            raise
+        return call.result()
+
+
+class _Call(Generic[T]):
+    """One call in a thread of its own."""
+
+    def __init__(self, function: Callable[[], T], left: set[object]) -> None:
+        self.ended = anyio.Event()
+        self._function = function
+        self._left = left
+        # anyio reaches its loop only from threads that it has made itself.
+        self._loop = asyncio.get_running_loop()
+        self._future: Future[T] = Future()
+
+    def run(self) -> None:
+        """In the thread; what is raised is raised again where it is waited for."""
+        with self:
+            self._future.set_result(self._function())
+        self._left.discard(self)
+        with suppress(RuntimeError):  # The loop has been closed: nobody waits.
+            self._loop.call_soon_threadsafe(self.ended.set)
+
+    def __enter__(self) -> None:
+        """Nothing is needed."""
+
+    def __exit__(
+        self, kind: object, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        """Keep the error for whoever waits."""
+        if error is not None:
+            self._future.set_exception(error)
+        return True
+
+    def forsake(self) -> None:
+        """Nobody waits any more; whoever of the two comes last takes it off the list."""
+        self._left.add(self)
+        if self._future.done():
+            self._left.discard(self)
+
+    def result(self) -> T:
+        """What it returned or raised."""
+        return self._future.result()
 
 
 def password(settings: CacheSettings) -> str | None:

@@ -24,7 +24,7 @@ from daemon.app.memory import give_back_large_buffers
 from daemon.app.notify import notify
 from daemon.app.parts import Basics, Daemon, build
 from daemon.app.real import RandomIds, SystemClock, Threads, clock_offset
-from daemon.app.settings import Settings, read
+from daemon.app.settings import LOG_NAME, Settings, read
 from daemon.app.vaults import none_is_missed
 from daemon.commands import StartDaemon
 from daemon.errors import BadRequest, ValkeepError
@@ -37,7 +37,6 @@ from events.sqlite import SqliteLog, open_log
 
 log = structlog.get_logger()
 
-LOG_NAME = "events.db"
 HARD_END_SECONDS = 25
 """After this much shutting down the process ends whatever it waits for: the log is safe."""
 
@@ -117,6 +116,7 @@ async def _live(daemon: Daemon, run: Run, door: socket.socket) -> None:
             await working.start(_obey_signals, daemon, run, working.cancel_scope)
             working.start_soon(serve_socket, door, daemon.outside, access)
             working.start_soon(daemon.core.run, start, run.settings.declared())
+            working.start_soon(daemon.rounds.run)
             notify(READY="1", MAINPID=str(os.getpid()))
             log.info("daemon started", socket=run.settings.config.daemon.socket, pid=os.getpid())
         notify(STOPPING="1")

@@ -10,6 +10,8 @@ from daemon.config import Config, default_config, load
 from daemon.config.folders import user_folders
 from daemon.errors import BadRequest
 
+LOG_NAME = "events.db"
+"""The event log's file in `data_dir`."""
 SYSTEM_FILE = Path("/etc/valkeep/valkeep.toml")
 
 

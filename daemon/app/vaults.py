@@ -1,25 +1,75 @@
 """From the configuration's vaults to opened ones: where they are and with which keys."""
 
 from collections.abc import Mapping
+from typing import Protocol
 
-from daemon.app.real import secret
+from daemon.app.real import ForsakenThreads, secret
 from daemon.config import Config, VaultConfig
 from daemon.errors import BadRequest
 from daemon.ports import Ids, Offload
 from daemon.storage.factory import VaultSettings, open_vault
 from daemon.storage.sealing import VaultKeys
-from daemon.storage.shelf import Opener
+from daemon.storage.shelf import Opener, Shelf
 from daemon.storage.vault import Vault
 from events.facts import VaultName
 from projections import catalog
 from projections.state import State
 
 
-def openers(config: Config, offload: Offload, ids: Ids) -> Mapping[VaultName, Opener]:
-    """How each configured vault is opened; secrets are read when that happens."""
+class Pool(Protocol):
+    """Threads that can be had in portions."""
+
+    def apart(self) -> Offload:
+        """Threads that nobody else uses."""
+        ...
+
+
+def openers(config: Config, pool: Pool, ids: Ids) -> Mapping[VaultName, Opener]:
+    """How each configured vault is opened; secrets are read when that happens.
+
+    Each has threads of its own: one whose disk hangs takes none from the others.
+    """
     return {
-        name: _Opening(settings, offload, ids) for name, settings in sorted(config.vaults.items())
+        name: _Opening(settings, pool.apart(), ids)
+        for name, settings in sorted(config.vaults.items())
     }
+
+
+class Sickroom:
+    """The vaults as the doctor sees them: a call that hangs in a directory is left behind.
+
+    A vault in S3 is the daemon's own one: it hangs on the network alone, and can be left.
+    """
+
+    def __init__(self, shelf: Shelf, ids: Ids, config: Config) -> None:
+        self._shelf = shelf
+        self._ids = ids
+        self._pool = ForsakenThreads()
+        self._openers: Mapping[VaultName, Opener] = {}
+        self._own: dict[VaultName, Vault] = {}
+        self.replace(config)
+
+    @property
+    def names(self) -> tuple[VaultName, ...]:
+        """The configured names, in order."""
+        return self._shelf.names
+
+    async def readable(self, name: VaultName) -> Vault:
+        """A vault for trying out; raises `Permanent` when it cannot be opened."""
+        if name not in self._openers:
+            return await self._shelf.readable(name)
+        if name not in self._own:
+            self._own[name] = self._openers[name]()
+        return self._own[name]
+
+    def replace(self, config: Config) -> None:
+        """Take a new configuration; directories keep no handles, so nothing is to be closed."""
+        self._own.clear()
+        self._openers = {
+            name: opener
+            for name, opener in openers(config, self._pool, self._ids).items()
+            if config.vaults[name].url.startswith("file:")
+        }
 
 
 def vault_keys(config: Config) -> Mapping[VaultName, VaultKeys]:

@@ -36,6 +36,7 @@ class Root(Tree):
     branches: Mapping[str, Branch] = {
         "status": Branch("daemon.cli.status", "status", "Is all well? What runs? How old is what?"),
         "check": Branch("daemon.cli.check", "check", "One line per rule, for monitoring."),
+        "doctor": Branch("daemon.cli.doctor", "doctor", "Can every part do its work now?"),
         "schedule": Branch("daemon.cli.schedule", "schedule", "What starts when, in local time."),
         "cache": Branch("daemon.cli.cache", "cache", "Put caches under backup, and look at them."),
         "policy": Branch("daemon.cli.policy", "policy", "When backups are made by themselves."),

@@ -19,6 +19,7 @@ from daemon.commands import (
     ReportStored,
     ReportSwept,
     ReportUndone,
+    ReportVault,
     RequestAutoBackup,
     RequestBackup,
     RequestRestore,
@@ -29,7 +30,17 @@ from daemon.commands import (
     StartRestore,
     StopDaemon,
 )
-from daemon.decide import attempts, backups, caches, daemon, policies, restores, retention, schedule
+from daemon.decide import (
+    attempts,
+    backups,
+    caches,
+    daemon,
+    policies,
+    restores,
+    retention,
+    schedule,
+    vaults,
+)
 from daemon.decide.decision import Context, Decision
 from projections.state import State
 
@@ -69,6 +80,8 @@ def decide(state: State, command: Command, context: Context) -> Decision:
             | ReportUndone()
         ):
             return restores.decide(state, command, context)
+        case ReportVault():
+            return vaults.decide(state, command)
         case StartDaemon() | StopDaemon():
             return daemon.decide(state, command, context)
         case _:

@@ -16,12 +16,21 @@ from daemon.ports import Offload
 from daemon.storage import folders
 from daemon.storage.names import checked_folder, checked_prefix, checked_segments, is_segment
 from daemon.storage.vault import ObjectInfo, ObjectName
-from daemon.storage.vault_errors import lost_upload, missing, still_there, too_large, too_short
+from daemon.storage.vault_errors import (
+    HANGS,
+    lost_upload,
+    missing,
+    still_there,
+    too_large,
+    too_short,
+)
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 _BATCH_BYTES = 1 << 20
+_TIDY_SECONDS = 10.0
+"""Whoever was cancelled waits no longer for a disk that hangs, if his threads can be left."""
 _FOLDER = -1
 """Stands for the size of a folder while a listing is under way."""
 
@@ -147,7 +156,7 @@ class DirectoryVault:
         try:
             yield draft
         finally:
-            with anyio.CancelScope(shield=True), suppress(Failed):
+            with anyio.move_on_after(_TIDY_SECONDS, shield=True), suppress(Failed):
                 await self._disk.run(f"tidy up {name}", folders.discard, draft)
 
     def _place(self, name: ObjectName) -> folders.Place:
@@ -222,6 +231,8 @@ def explain(error: OSError, root: str, *, action: str) -> Failed:
                 "a link, FIFO or folder stands where an object belongs: look who put it there, "
                 "and move it away",
             )
+        case errno.ETIMEDOUT:
+            return Transient("vault-hangs", message, HANGS)
         case errno.ENOENT if isinstance(error, FileNotFoundError):
             return lost_upload(message)
         case errno.ENOENT:

@@ -9,7 +9,7 @@ import re
 
 from daemon.errors import BadRequest
 from daemon.storage.vault import ObjectName
-from events.facts import BackupId, CacheName, ShardName
+from events.facts import BackupId, CacheName, InstallationId, ShardName
 
 OWNER = ObjectName("valkeep.json")
 """Whose vault this is (S2)."""
@@ -26,6 +26,9 @@ _MANIFEST = re.compile(
     rf"caches/({_CACHE.pattern})/({_BACKUP_ID.pattern}){_ATTEMPT}/manifest\.json"
 )
 MOST_ATTEMPTS = 99
+_INSTALLATION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_CANARY_FOLDER = re.compile(rf"canary-{_INSTALLATION.pattern}/")
+_OF_BACKUP = re.compile(rf"caches/({_CACHE.pattern})/({_BACKUP_ID.pattern}){_ATTEMPT}/.+")
 _LONGEST = 900  # S3 ends at 1,024 bytes, and the vault's own prefix comes before the name
 
 
@@ -67,6 +70,21 @@ def manifest_of(name: ObjectName) -> tuple[CacheName, BackupId, int] | None:
     return found and (CacheName(found[1]), BackupId(found[2]), int(found[3] or 1))
 
 
+def attempt_of(name: ObjectName) -> tuple[CacheName, BackupId, int] | None:
+    """The backup and attempt in whose folder this object is, or None for any other object."""
+    found = _OF_BACKUP.fullmatch(name)
+    return found and (CacheName(found[1]), BackupId(found[2]), int(found[3] or 1))
+
+
+def canary_folder(installation: InstallationId) -> str:
+    """The prefix of what an installation stores only to see whether it can; ends with a slash.
+
+    It is nobody else's, so that whatever lies in it may be swept by that installation.
+    """
+    _check("installation id", value=installation, rule=_INSTALLATION)
+    return f"canary-{installation}/"
+
+
 def checked_segments(name: ObjectName) -> tuple[str, ...]:
     """The parts of an object's name; `ValueError` if any could mean more than itself."""
     segments = tuple(name.split("/"))
@@ -88,8 +106,11 @@ def checked_prefix(prefix: str) -> str:
 
 
 def checked_folder(prefix: str) -> str:
-    """A prefix that may be cleared: exactly the folder of one backup, or `ValueError`."""
-    if not _FOLDER.fullmatch(prefix):
+    """A prefix that may be cleared: exactly the folder of one backup or of canaries.
+
+    Anything else is a `ValueError`.
+    """
+    if not (_FOLDER.fullmatch(prefix) or _CANARY_FOLDER.fullmatch(prefix)):
         raise ValueError(f"not the folder of one backup: {prefix!r}")
     return prefix
 

@@ -62,12 +62,27 @@ async def claim(
             "check that the vault is a real directory or bucket",
         )
     if found.installation != installation:
-        raise Permanent(
-            "vault-foreign",
-            f"{vault.url} belongs to another installation, {found.installation}",
-            "it is read-only here; to take it over: `valkeep recover --adopt`",
-        )
+        raise _foreign(vault, found)
     return found
+
+
+async def may_write(
+    vault: Vault, installation: InstallationId, *, used: Callable[[], bool] = lambda: False
+) -> None:
+    """Return when a vault is ours or nobody's, and leave it as it is; else raise as `claim`."""
+    found = await owner(vault)
+    if found is None and used():
+        raise _owner_missing(vault, installation)
+    if found is not None and found.installation != installation:
+        raise _foreign(vault, found)
+
+
+def _foreign(vault: Vault, found: Owner) -> Permanent:
+    return Permanent(
+        "vault-foreign",
+        f"{vault.url} belongs to another installation, {found.installation}",
+        "it is read-only here; to take it over: `valkeep recover --adopt`",
+    )
 
 
 def _encoded(installation: InstallationId) -> bytes:

@@ -93,7 +93,7 @@ class Vault(Protocol):
         """Remove every object, temporary file and unfinished upload whose name begins so.
 
         Done when it returns: it has looked again and found nothing. May be repeated. The
-        prefix must be a whole folder of one backup and end with ``/``.
+        prefix must be a whole folder of one backup, or of canaries, and end with ``/``.
         """
         ...
 

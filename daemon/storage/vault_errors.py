@@ -7,6 +7,7 @@ from daemon.errors import Permanent, Transient
 from daemon.storage.vault import ObjectName
 
 _OTHERS = "verify the other backups of this vault: `valkeep backup verify`; nothing was changed"
+HANGS = "is its disk mounted, does its server run, is the network there?"
 
 
 def missing(url: str, name: ObjectName) -> Permanent:

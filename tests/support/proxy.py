@@ -30,6 +30,7 @@ Kind = Literal[
     "cut",  # the answer's body ends early
     "garble",  # the server gets other bytes than were sent
     "etag",  # the answer has another ETag
+    "swallow",  # the answer that success would have; nothing reaches the server
     "bad-200",  # success in the status line, an error in the body
 ]
 
@@ -109,6 +110,10 @@ class _Relay:
             return web.Response(status=fault.status, text=_error(fault), content_type="text/xml")
         if fault and fault.kind == "bad-200":
             return web.Response(text=_error(fault), content_type="text/xml")
+        if fault and fault.kind == "swallow":
+            etag = hashlib.md5(body, usedforsecurity=False).hexdigest()
+            status = 204 if request.method == "DELETE" else 200
+            return web.Response(status=status, headers={"ETag": f'"{etag}"'})
         if fault and fault.kind == "hang":
             await self.closing.wait()
             return self._abort(request)

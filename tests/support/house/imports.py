@@ -143,6 +143,20 @@ HOUSE: Mapping[str, Room] = {
         ),
         ("msgspec", "anyio", "structlog", "aiohttp", "immutables"),
     ),
+    "daemon.doctor": Room(
+        (
+            *TRUTH,
+            "projections",
+            "daemon.actors.bulkhead",
+            "daemon.answers",
+            "daemon.commands",
+            "daemon.doctor",
+            "daemon.ledger",
+            "daemon.storage",
+            "daemon.valkey.engine",
+        ),
+        ("msgspec", "anyio", "structlog"),
+    ),
     "daemon.client": Room(("daemon.client", "daemon.config", *WIRE), ("msgspec", "anyio")),
     "daemon.cli": Room(
         ("daemon.cli", "daemon.client", "daemon.config", *WIRE),

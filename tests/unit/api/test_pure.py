@@ -225,12 +225,12 @@ def test_a_restore_is_found_by_the_beginning_of_its_id() -> None:
 
 @pytest.mark.parametrize("sample", GOLDEN, ids=lambda path: path.stem)
 def test_every_event_has_a_sentence(sample: Path) -> None:
-    """Each event that was ever stored is told in one sentence that names its cache."""
+    """Each event that was ever stored is told in one sentence that names its cache or vault."""
     event: Event = codec.decode(sample.read_bytes().strip())
 
     told = sentence(event)
 
     assert "\n" not in told
-    assert getattr(event, "cache", "daemon") in told
+    assert getattr(event, "cache", getattr(event, "vault", "daemon")) in told
     assert not told.endswith(".")
     assert "(" not in told.replace(f"({getattr(event, 'backup_id', '')})", "")

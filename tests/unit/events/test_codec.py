@@ -16,6 +16,7 @@ DATA = Path(__file__).parents[2] / "data" / "events"
 GOLDEN = (
     "daemon-started-1",
     "daemon-stopped-1",
+    "vault-examined-1",
     "cache-registered-1",
     "cache-reconfigured-1",
     "cache-suspended-1",
