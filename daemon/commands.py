@@ -52,6 +52,7 @@ class AddCache(Struct, frozen=True, forbid_unknown_fields=True, tag="add-cache")
     tls_cert_file: str | None = None
     tls_key_file: str | None = None
     tls_server_name: str | None = None
+    bandwidth: str | None = None
     probe: bool = True
     policy: PolicyChange | None = None
 
@@ -59,7 +60,7 @@ class AddCache(Struct, frozen=True, forbid_unknown_fields=True, tag="add-cache")
 class SetCache(Struct, frozen=True, forbid_unknown_fields=True, tag="set-cache"):
     """Change a cache's settings; what is null stays as it is.
 
-    An empty `password_file`, `password_env` or `tls_…` takes the setting away.
+    An empty `password_file`, `password_env`, `tls_…` or `bandwidth` takes the setting away.
     """
 
     name: str
@@ -73,6 +74,7 @@ class SetCache(Struct, frozen=True, forbid_unknown_fields=True, tag="set-cache")
     tls_cert_file: str | None = None
     tls_key_file: str | None = None
     tls_server_name: str | None = None
+    bandwidth: str | None = None
     probe: bool = True
     policy: PolicyChange | None = None
 
@@ -109,6 +111,12 @@ class DeleteBackup(Struct, frozen=True, forbid_unknown_fields=True, tag="delete-
     backup: str
 
 
+class CancelBackup(Struct, frozen=True, forbid_unknown_fields=True, tag="cancel-backup"):
+    """End a backup that waits or is being made, by id, unique prefix of one, or ``CACHE/NAME``."""
+
+    backup: str
+
+
 class RequestRestore(Struct, frozen=True, forbid_unknown_fields=True, tag="request-restore"):
     """Restore a backup into a running cache by replication.
 
@@ -130,6 +138,7 @@ Request = (
     | RequestBackup
     | RequestAutoBackup
     | DeleteBackup
+    | CancelBackup
     | RequestRestore
 )
 
@@ -189,10 +198,15 @@ class StartAttempt(Struct, frozen=True):
 
 
 class ReportSnapshot(Struct, frozen=True):
-    """All bytes of the engine have arrived and were found whole."""
+    """All bytes of the engine have arrived and were found whole.
+
+    This and the next two name the `attempt` that they are of, if they know it: one that was
+    given up may wake when the next one runs.
+    """
 
     backup_id: BackupId
     snapshot: SnapshotFacts
+    attempt: int | None = None
 
 
 class ReportStored(Struct, frozen=True):
@@ -200,6 +214,7 @@ class ReportStored(Struct, frozen=True):
 
     backup_id: BackupId
     stored: StoredFacts
+    attempt: int | None = None
 
 
 class ReportAttemptFailed(Struct, frozen=True):
@@ -208,12 +223,25 @@ class ReportAttemptFailed(Struct, frozen=True):
     backup_id: BackupId
     failure: Failure
     by_daemon: bool = False
+    attempt: int | None = None
+
+
+class ReportStuck(Struct, frozen=True):
+    """A call has not returned: of the attempt that runs, which fails so, or of what came after.
+
+    `doing` is what it was to do.
+    """
+
+    backup_id: BackupId
+    failure: Failure
+    doing: str
 
 
 class ReportSwept(Struct, frozen=True):
-    """Nothing of a failed attempt is left in the vault."""
+    """Nothing of failed attempts is left in the vault: of these, or of all that are not stuck."""
 
     backup_id: BackupId
+    attempts: tuple[int, ...] = ()
 
 
 class ReportDeleted(Struct, frozen=True):
@@ -272,6 +300,7 @@ Report = (
     ReportSnapshot
     | ReportStored
     | ReportAttemptFailed
+    | ReportStuck
     | ReportSwept
     | ReportDeleted
     | ReportPlan
@@ -289,6 +318,7 @@ Command = (
     | RequestBackup
     | RequestAutoBackup
     | DeleteBackup
+    | CancelBackup
     | RequestRestore
     | StartDaemon
     | StopDaemon

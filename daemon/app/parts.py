@@ -19,6 +19,7 @@ from daemon.config import Config
 from daemon.core import Core, Parts
 from daemon.ledger import Ledger
 from daemon.storage import names
+from daemon.storage.bandwidth import Bandwidth
 from daemon.storage.sealing import Keyring
 from daemon.storage.shelf import Shelf
 from daemon.valkey.address import parse
@@ -52,16 +53,18 @@ class Daemon:
         self.basics = basics
         self.roles = Roles(**structs.asdict(config.roles))
         self.shelf = Shelf(
-            openers(config, basics.offload, basics.ids),
+            openers(config, basics.ids),
             basics.installation,
             used=lambda name: stored_in(basics.ledger.state.catalog, name),
         )
         self.keyring = Keyring(vault_keys(config), basics.ids.token, basics.offload)
+        self.bandwidth = Bandwidth(config.daemon.bandwidth)
         self.vault_urls = _urls(config)
         self._timeouts = Timeouts(
             connect=config.timeouts.connect_seconds, stall=config.timeouts.stall_seconds
         )
-        self._caches = ServerCaches(password, basics.offload, basics.clock, self._timeouts)
+        # A file that a server saved may lie on a disk that hangs, as a vault may.
+        self._caches = ServerCaches(password, Threads(), basics.clock, self._timeouts)
         self._planning = Planning(
             password,
             self._timeouts,
@@ -79,7 +82,7 @@ class Daemon:
             basics.ledger,
             Parts(
                 actors=self._actors(packer),
-                limits=Limits(config.daemon.max_backups),
+                limits=Limits(config.daemon.max_backups, config.timeouts.job_stall_seconds),
                 clock=basics.clock,
                 ids=basics.ids,
             ),
@@ -87,8 +90,9 @@ class Daemon:
         self.outside = self._outside()
 
     def take_vaults(self, config: Config) -> None:
-        """Use the vaults of a configuration that was read again."""
-        self.shelf.replace(openers(config, self.basics.offload, self.basics.ids))
+        """Use the vaults of a configuration that was read again, and its limit of bandwidth."""
+        self.bandwidth.set(config.daemon.bandwidth)
+        self.shelf.replace(openers(config, self.basics.ids))
         self.keyring.replace(vault_keys(config))
         self.vault_urls.clear()
         self.vault_urls.update(_urls(config))
@@ -102,6 +106,7 @@ class Daemon:
             clock=basics.clock,
             installation=basics.installation,
             keys=self.keyring,
+            bandwidth=self.bandwidth,
         )
         restoring = restore.Outside(self._planning, self.shelf, basics.offload, self.keyring)
         return Actors(

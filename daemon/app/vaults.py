@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from daemon.app.real import secret
+from daemon.app.real import VAULT_THREADS, Threads, secret
 from daemon.config import Config, VaultConfig
 from daemon.errors import BadRequest
-from daemon.ports import Ids, Offload
+from daemon.ports import Ids
 from daemon.storage.factory import VaultSettings, open_vault
 from daemon.storage.sealing import VaultKeys
 from daemon.storage.shelf import Opener
@@ -15,11 +15,12 @@ from projections import catalog
 from projections.state import State
 
 
-def openers(config: Config, offload: Offload, ids: Ids) -> Mapping[VaultName, Opener]:
-    """How each configured vault is opened; secrets are read when that happens."""
-    return {
-        name: _Opening(settings, offload, ids) for name, settings in sorted(config.vaults.items())
-    }
+def openers(config: Config, ids: Ids) -> Mapping[VaultName, Opener]:
+    """How each configured vault is opened; secrets are read when that happens.
+
+    Each has threads of its own, new ones whenever the configuration is read.
+    """
+    return {name: _Opening(settings, ids) for name, settings in sorted(config.vaults.items())}
 
 
 def vault_keys(config: Config) -> Mapping[VaultName, VaultKeys]:
@@ -31,9 +32,9 @@ def vault_keys(config: Config) -> Mapping[VaultName, VaultKeys]:
 
 
 class _Opening:
-    def __init__(self, settings: VaultConfig, offload: Offload, ids: Ids) -> None:
+    def __init__(self, settings: VaultConfig, ids: Ids) -> None:
         self._settings = settings
-        self._offload = offload
+        self._offload = Threads(VAULT_THREADS)
         self._ids = ids
 
     def __call__(self) -> Vault:

@@ -4,6 +4,7 @@ from typing import assert_never
 
 from daemon.commands import (
     AdvanceSchedule,
+    CancelBackup,
     Command,
     DeleteBackup,
     ExpireBackups,
@@ -17,6 +18,7 @@ from daemon.commands import (
     ReportRestoreFailed,
     ReportSnapshot,
     ReportStored,
+    ReportStuck,
     ReportSwept,
     ReportUndone,
     RequestAutoBackup,
@@ -29,7 +31,17 @@ from daemon.commands import (
     StartRestore,
     StopDaemon,
 )
-from daemon.decide import attempts, backups, caches, daemon, policies, restores, retention, schedule
+from daemon.decide import (
+    attempts,
+    backups,
+    caches,
+    cancels,
+    daemon,
+    policies,
+    restores,
+    retention,
+    schedule,
+)
 from daemon.decide.decision import Context, Decision
 from projections.state import State
 
@@ -50,6 +62,8 @@ def decide(state: State, command: Command, context: Context) -> Decision:
             return schedule.decide(state, command, context)
         case ExpireBackups():
             return retention.decide(state, command, context)
+        case CancelBackup():
+            return cancels.decide(state, command)
         case RequestBackup() | DeleteBackup() | ReportDeleted() | RequestSafetyBackup():
             return backups.decide(state, command, context)
         case (
@@ -57,6 +71,7 @@ def decide(state: State, command: Command, context: Context) -> Decision:
             | ReportSnapshot()
             | ReportStored()
             | ReportAttemptFailed()
+            | ReportStuck()
             | ReportSwept()
         ):
             return attempts.decide(state, command, context)
