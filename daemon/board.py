@@ -30,16 +30,29 @@ class Entry:
     def __init__(self, standing: Standing, clock: Clock) -> None:
         self._standing = standing
         self._clock = clock
+        self.signs = 0
+        """Signs of life so far: work that gives none for long is taken for stalled."""
+
+    @property
+    def doing(self) -> str:
+        """The present phase."""
+        return self._standing.phase
+
+    def shows(self, standing: Standing) -> bool:
+        """Whether this is its line."""
+        return self._standing is standing
 
     def phase(self, name: str, total_bytes: int | None = None) -> None:
         """A new phase begins, with nothing moved yet."""
+        self.signs += 1
         self._standing.phase = name
         self._standing.phase_started_at = self._clock.now()
         self._standing.moved_bytes = 0
         self._standing.total_bytes = total_bytes
 
     def advance(self, moved_bytes: int) -> None:
-        """So many more bytes of the phase are done."""
+        """So many more bytes of the phase are done; with 0, that the work still gets on."""
+        self.signs += 1
         self._standing.moved_bytes += moved_bytes
 
 
@@ -61,6 +74,10 @@ class Board:
         finally:
             if self._lines.get(work_id) is standing:
                 del self._lines[work_id]
+
+    def strike(self, entry: Entry) -> None:
+        """Take a line off the board before its work has ended: nobody waits for it any more."""
+        self._lines = {n: at for n, at in self._lines.items() if not entry.shows(at)}
 
     def standing(self, work_id: str) -> Standing | None:
         """How far a backup or restore is, if anybody works on it now."""

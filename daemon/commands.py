@@ -54,6 +54,7 @@ class AddCache(Struct, frozen=True, forbid_unknown_fields=True, tag="add-cache")
     tls_cert_file: str | None = None
     tls_key_file: str | None = None
     tls_server_name: str | None = None
+    bandwidth: str | None = None
     probe: bool = True
     policy: PolicyChange | None = None
 
@@ -61,7 +62,7 @@ class AddCache(Struct, frozen=True, forbid_unknown_fields=True, tag="add-cache")
 class SetCache(Struct, frozen=True, forbid_unknown_fields=True, tag="set-cache"):
     """Change a cache's settings; what is null stays as it is.
 
-    An empty `password_file`, `password_env` or `tls_…` takes the setting away.
+    An empty `password_file`, `password_env`, `tls_…` or `bandwidth` takes the setting away.
     """
 
     name: str
@@ -75,6 +76,7 @@ class SetCache(Struct, frozen=True, forbid_unknown_fields=True, tag="set-cache")
     tls_cert_file: str | None = None
     tls_key_file: str | None = None
     tls_server_name: str | None = None
+    bandwidth: str | None = None
     probe: bool = True
     policy: PolicyChange | None = None
 
@@ -111,6 +113,12 @@ class DeleteBackup(Struct, frozen=True, forbid_unknown_fields=True, tag="delete-
     backup: str
 
 
+class CancelBackup(Struct, frozen=True, forbid_unknown_fields=True, tag="cancel-backup"):
+    """End a backup that waits or is being made, by id, unique prefix of one, or ``CACHE/NAME``."""
+
+    backup: str
+
+
 class RequestRestore(Struct, frozen=True, forbid_unknown_fields=True, tag="request-restore"):
     """Restore a backup into a running cache by replication.
 
@@ -132,6 +140,7 @@ Request = (
     | RequestBackup
     | RequestAutoBackup
     | DeleteBackup
+    | CancelBackup
     | RequestRestore
 )
 
@@ -191,10 +200,15 @@ class StartAttempt(Struct, frozen=True):
 
 
 class ReportSnapshot(Struct, frozen=True):
-    """All bytes of the engine have arrived and were found whole."""
+    """All bytes of the engine have arrived and were found whole.
+
+    This and the next two name the `attempt` that they are of, if they know it: one that was
+    given up may wake when the next one runs.
+    """
 
     backup_id: BackupId
     snapshot: SnapshotFacts
+    attempt: int | None = None
 
 
 class ReportStored(Struct, frozen=True):
@@ -202,6 +216,7 @@ class ReportStored(Struct, frozen=True):
 
     backup_id: BackupId
     stored: StoredFacts
+    attempt: int | None = None
 
 
 class ReportAttemptFailed(Struct, frozen=True):
@@ -210,12 +225,25 @@ class ReportAttemptFailed(Struct, frozen=True):
     backup_id: BackupId
     failure: Failure
     by_daemon: bool = False
+    attempt: int | None = None
+
+
+class ReportStuck(Struct, frozen=True):
+    """A call has not returned: of the attempt that runs, which fails so, or of what came after.
+
+    `doing` is what it was to do.
+    """
+
+    backup_id: BackupId
+    failure: Failure
+    doing: str
 
 
 class ReportSwept(Struct, frozen=True):
-    """Nothing of a failed attempt is left in the vault."""
+    """Nothing of failed attempts is left in the vault: of these, or of all that are not stuck."""
 
     backup_id: BackupId
+    attempts: tuple[int, ...] = ()
 
 
 class ReportDeleted(Struct, frozen=True):
@@ -282,6 +310,7 @@ Report = (
     ReportSnapshot
     | ReportStored
     | ReportAttemptFailed
+    | ReportStuck
     | ReportSwept
     | ReportDeleted
     | ReportPlan
@@ -299,6 +328,7 @@ Command = (
     | RequestBackup
     | RequestAutoBackup
     | DeleteBackup
+    | CancelBackup
     | RequestRestore
     | StartDaemon
     | StopDaemon

@@ -52,5 +52,9 @@ class Progress(Protocol):
         ...
 
     def advance(self, moved_bytes: int) -> None:
-        """So many more bytes of the phase are done."""
+        """So many more bytes of the phase are done; 0 says that it gets on without any.
+
+        Work that says nothing for long is ended as stalled: whatever lasts gives such signs, or
+        has a bound of its own.
+        """
         ...

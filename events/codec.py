@@ -44,6 +44,7 @@ UPCASTS: Mapping[str, Upcast] = {
     "cache-registered/2": Upcast("cache-registered/3", _unchanged),
     "cache-reconfigured/2": Upcast("cache-reconfigured/3", _unchanged),
     "policy-set/1": Upcast("policy-set/2", _unchanged),
+    "leftovers-swept/1": Upcast("leftovers-swept/2", _unchanged),
     "snapshot-taken/1": Upcast("snapshot-taken/2", _unchanged),
 }
 """From every tag that was ever written and is no longer a type; may only grow."""

@@ -51,7 +51,7 @@ class CacheSettings(Fact, frozen=True):
 
     The files of TLS are named by absolute paths of the daemon's host (DESIGN 9). `copy_to` is a
     second vault that completed backups are copied to, `bandwidth` the most bytes per second that
-    its backups read from it, as it is written in the configuration (V7).
+    its backups send to their vault, as it is written in the configuration (V7).
     """
 
     url: str

@@ -179,10 +179,32 @@ class BackupAbandoned(_CacheEvent, frozen=True, tag="backup-abandoned/1"):
     reason: str
 
 
-class LeftoversSwept(_CacheEvent, frozen=True, tag="leftovers-swept/1"):
-    """The vault confirmed that nothing of a failed attempt is left (S1)."""
+class BackupCancelled(_CacheEvent, frozen=True, tag="backup-cancelled/1"):
+    """Somebody ended a backup that was not complete; `attempt` was running, 0 if none was."""
 
     backup_id: BackupId
+    attempt: int = 0
+
+
+class LeftoversStuck(_CacheEvent, frozen=True, tag="leftovers-stuck/1"):
+    """A call of these attempts has not returned; `doing` is what it was to do.
+
+    What they left is swept when it has, or after a restart, and nothing else waits for that.
+    """
+
+    backup_id: BackupId
+    attempts: tuple[int, ...]
+    doing: str
+
+
+class LeftoversSwept(_CacheEvent, frozen=True, tag="leftovers-swept/2"):
+    """The vault confirmed that nothing of failed attempts is left (S1).
+
+    Of these `attempts`, which were stuck; or, with none, of all those that were not.
+    """
+
+    backup_id: BackupId
+    attempts: tuple[int, ...] = ()
 
 
 class RetentionExpired(_CacheEvent, frozen=True, tag="retention-expired/1"):
@@ -288,6 +310,8 @@ Event = (
     | BackupFailed
     | RetryScheduled
     | BackupAbandoned
+    | BackupCancelled
+    | LeftoversStuck
     | LeftoversSwept
     | RetentionExpired
     | DeletionRequested

@@ -28,6 +28,7 @@ from events.facts import (
 from events.types import (
     AttemptStarted,
     BackupAbandoned,
+    BackupCancelled,
     BackupCompleted,
     BackupDeferred,
     BackupDeleted,
@@ -35,12 +36,13 @@ from events.types import (
     BackupRequested,
     BackupSkipped,
     DeletionRequested,
+    LeftoversStuck,
     LeftoversSwept,
     RetryScheduled,
     SnapshotTaken,
 )
 
-Phase = Literal["waiting", "running", "complete", "failed", "skipped", "deleting"]
+Phase = Literal["waiting", "running", "complete", "failed", "skipped", "cancelled", "deleting"]
 
 KEPT_FAILURES = 20
 """How many given-up and swept backups of a cache are remembered; older ones are in the log."""
@@ -49,8 +51,9 @@ KEPT_FAILURES = 20
 class Backup(Struct, frozen=True):
     """One backup. `unswept` says that an attempt's leftovers may lie in the vault.
 
-    No attempt starts at or after `start_before` (A6). `abandoned` is why it was given up or
-    skipped, and `deferred` why it could not start when its instant came.
+    No attempt starts at or after `start_before` (A6). `abandoned` is why it was given up, skipped
+    or cancelled, and `deferred` why it could not start when its instant came. A call of the
+    attempts that are `stuck` has not returned: what they left is swept apart from the rest.
     """
 
     backup_id: BackupId
@@ -68,6 +71,9 @@ class Backup(Struct, frozen=True):
     attempt_started_at: datetime | None = None
     not_before: datetime | None = None
     unswept: bool = False
+    stuck: tuple[int, ...] = ()
+    stuck_since: datetime | None = None
+    stuck_doing: str = ""
     snapshot: SnapshotFacts | None = None
     stored: StoredFacts | None = None
     completed_at: datetime | None = None
@@ -91,6 +97,8 @@ CatalogEvent = (
     | BackupFailed
     | RetryScheduled
     | BackupAbandoned
+    | BackupCancelled
+    | LeftoversStuck
     | LeftoversSwept
     | DeletionRequested
     | BackupDeleted
@@ -140,6 +148,8 @@ _Step = (
     | BackupFailed
     | RetryScheduled
     | BackupAbandoned
+    | BackupCancelled
+    | LeftoversStuck
     | LeftoversSwept
     | DeletionRequested
 )
@@ -159,13 +169,45 @@ def _step(backup: Backup, envelope: Envelope, event: _Step) -> Backup:
             return replace(backup, phase="failed", failure=event.failure, snapshot=None)
         case RetryScheduled():
             return replace(backup, phase="waiting", not_before=event.retry_at)
-        case BackupAbandoned() | BackupSkipped():
-            phase: Phase = "failed" if isinstance(event, BackupAbandoned) else "skipped"
-            return replace(backup, phase=phase, abandoned=event.reason, snapshot=None)
-        case LeftoversSwept():
-            return replace(backup, unswept=False)
+        case BackupAbandoned() | BackupSkipped() | BackupCancelled():
+            return _over(backup, envelope, event)
+        case LeftoversStuck() | LeftoversSwept():
+            return _of_leftovers(backup, envelope, event)
         case DeletionRequested():
             return replace(backup, phase="deleting", deletion=event.reason)
+
+
+def _over(
+    backup: Backup, envelope: Envelope, event: BackupAbandoned | BackupSkipped | BackupCancelled
+) -> Backup:
+    if isinstance(event, BackupCancelled):
+        by = cancelled_by(envelope)
+        return replace(backup, phase="cancelled", abandoned=by, snapshot=None)
+    phase: Phase = "failed" if isinstance(event, BackupAbandoned) else "skipped"
+    return replace(backup, phase=phase, abandoned=event.reason, snapshot=None)
+
+
+def cancelled_by(envelope: Envelope) -> str:
+    """Who cancelled a backup, as the reason for its end."""
+    return f"it was cancelled by {envelope.who.user or envelope.who.kind}"
+
+
+def _of_leftovers(
+    backup: Backup, envelope: Envelope, event: LeftoversStuck | LeftoversSwept
+) -> Backup:
+    if isinstance(event, LeftoversStuck):
+        return replace(
+            backup,
+            unswept=False,
+            stuck=tuple(sorted({*backup.stuck, *event.attempts})),
+            stuck_since=backup.stuck_since or envelope.at,
+            stuck_doing=event.doing,
+        )
+    if not event.attempts:
+        return replace(backup, unswept=False)
+    left = tuple(attempt for attempt in backup.stuck if attempt not in event.attempts)
+    since = backup.stuck_since if left else None
+    return replace(backup, stuck=left, stuck_since=since)
 
 
 def _started(backup: Backup, envelope: Envelope, event: AttemptStarted) -> Backup:
@@ -193,10 +235,14 @@ def _completed(backup: Backup, envelope: Envelope, event: BackupCompleted) -> Ba
 
 def _forget_old(of_cache: OfCache, changed: Backup) -> OfCache:
     """Drop the oldest finished failure when there are too many; the log still has it."""
-    if not (changed.abandoned and not changed.unswept):
+    if not _is_over(changed):
         return of_cache
-    done = sorted(b.backup_id for b in of_cache.values() if b.abandoned and not b.unswept)
+    done = sorted(b.backup_id for b in of_cache.values() if _is_over(b))
     return of_cache.delete(done[0]) if len(done) > KEPT_FAILURES else of_cache
+
+
+def _is_over(backup: Backup) -> bool:
+    return bool(backup.abandoned) and not (backup.unswept or backup.stuck)
 
 
 def listed(catalog: Catalog, cache: CacheName | None = None) -> Iterator[Backup]:
@@ -205,8 +251,8 @@ def listed(catalog: Catalog, cache: CacheName | None = None) -> Iterator[Backup]
 
 
 def unfinished(catalog: Catalog, cache: CacheName | None = None) -> Iterator[Backup]:
-    """What is waiting, running, has failed or was skipped: asked for, and not a backup."""
-    phases = ("waiting", "running", "failed", "skipped")
+    """What waits, runs, has failed, was skipped or cancelled: asked for, and not a backup."""
+    phases = ("waiting", "running", "failed", "skipped", "cancelled")
     yield from _select(catalog, cache, lambda backup: backup.phase in phases)
 
 

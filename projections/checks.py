@@ -16,6 +16,7 @@ from projections import catalog
 from projections.caches import Cache
 from projections.catalog import Backup
 from projections.freshness import covers, expected, newest_good, newest_manual, unrepaired
+from projections.hanging import HINT, hanging
 from projections.local import local_text, span
 from projections.policy import window_text, zone
 from projections.restores import ACTIVE, Restore
@@ -143,6 +144,9 @@ def _of_cache(
         yield _given_up(case, policy, [slot for slot in bad if slot.outcome == "given-up"])
         yield _missed(case, policy, [slot for slot in bad if slot.outcome == "missed"])
         yield _skipped(case, policy, [slot for slot in bad if slot.outcome == "skipped"])
+        yield from _cancelled(case, policy, [slot for slot in bad if slot.outcome == "cancelled"])
+    if (told := hanging(state, name)) is not None:
+        yield case.line("stuck", told=told, level="warning", hint=HINT)
     yield from _manual(case)
     yield from _restore(case, restore)
 
@@ -302,6 +306,14 @@ def _skipped(case: _Case, policy: Policy, found: list[Slot]) -> Line:
     return case.line("skipped", told=f"{told}{_more(found)}", level="warning", hint=hint)
 
 
+def _cancelled(case: _Case, policy: Policy, found: list[Slot]) -> Iterator[Line]:
+    """Somebody wanted it so; there is no backup of that window all the same."""
+    if found:
+        told = f"{_named(found[-1], _backup_of(case, found[-1]))}: {_whole(found[-1].reason)}"
+        hint = _make_one(case, policy)
+        yield case.line("cancelled", told=f"{told}{_more(found)}", level="warning", hint=hint)
+
+
 def _manual(case: _Case) -> Iterator[Line]:
     """A manual backup that failed, until a later backup of any such kind is complete."""
     of_cache = case.state.catalog.get(case.cache.name, Map())
@@ -310,12 +322,15 @@ def _manual(case: _Case) -> Iterator[Line]:
         key=lambda b: (b.requested_at, b.backup_id),
         default=None,
     )
-    if failed is None or failed.failure is None:
+    if failed is None:
         return
     good = (b for b in of_cache.values() if b.phase == "complete" and b.kind != "safety")
     if not any(b.requested_at >= failed.requested_at for b in good):
-        told = f"backup {failed.name} failed: {_whole(failed.failure.message)}"
-        hint, code = failed.failure.hint, failed.failure.code
+        told = f"backup {failed.name} was given up: {_whole(failed.abandoned or '')}"
+        hint, code = f"See `valkeep backup show {failed.backup_id}`.", "abandoned"
+        if failed.failure is not None:
+            told = f"backup {failed.name} failed: {_whole(failed.failure.message)}"
+            hint, code = failed.failure.hint, failed.failure.code
         yield case.line("manual", told=told, level="warning", hint=hint, code=code)
 
 

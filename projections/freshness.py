@@ -19,7 +19,7 @@ from projections.state import State
 
 LOOK_BACK = timedelta(days=5)
 """Further back than the last window that closed, whatever a zone leaves out."""
-_BAD: frozenset[Outcome] = frozenset({"given-up", "skipped", "missed"})
+_BAD: frozenset[Outcome] = frozenset({"given-up", "skipped", "missed", "cancelled"})
 
 
 def newest_good(state: State, name: CacheName) -> Backup | None:
@@ -72,7 +72,7 @@ def covers(backup: Backup, occurrence: Occurrence) -> bool:
 
 
 def unrepaired(state: State, name: CacheName, now: datetime) -> Iterator[Slot]:
-    """What was given up, skipped or missed and no later good scheduled backup has made up for.
+    """What was given up, skipped, missed or cancelled, and no later good backup has made up for.
 
     Oldest record first. What a clock that was ahead has settled is of no account until then.
     """

@@ -16,13 +16,15 @@ from events.facts import START, BackupId, CacheName, Occurrence, Position
 from events.types import (
     AttemptStarted,
     BackupAbandoned,
+    BackupCancelled,
     BackupCompleted,
     BackupRequested,
     BackupSkipped,
     WindowMissed,
 )
+from projections.catalog import cancelled_by
 
-Outcome = Literal["open", "complete", "given-up", "skipped", "missed"]
+Outcome = Literal["open", "complete", "given-up", "skipped", "missed", "cancelled"]
 
 KEPT = timedelta(days=9)
 """Longer than anything that passed is looked for (A9): seven days, and a window's length."""
@@ -54,9 +56,12 @@ class Slot(Struct, frozen=True):
         """Whether it was written off before or after the time that it had to start in.
 
         If its occurrence is open all the same, then the clock was wrong at that time, or the
-        backup was made by command and had an hour only (A5b): it has another chance.
+        backup was made by command and had an hour only (A5b): it has another chance. What a
+        person has cancelled has none.
         """
-        if self.outcome in ("open", "complete") or not (self.occurrence and self.settled_at):
+        if self.outcome in ("open", "complete", "cancelled"):
+            return False
+        if self.occurrence is None or self.settled_at is None:
             return False
         until = self.until or self.occurrence.closes_at
         return not self.occurrence.opens_at <= self.settled_at < until
@@ -70,6 +75,7 @@ SlotEvent = (
     | AttemptStarted
     | BackupCompleted
     | BackupAbandoned
+    | BackupCancelled
     | BackupSkipped
     | WindowMissed
 )
@@ -117,7 +123,7 @@ def _missed(envelope: Envelope, event: WindowMissed) -> Slot:
     )
 
 
-_OfBackup = AttemptStarted | BackupCompleted | BackupAbandoned | BackupSkipped
+_OfBackup = AttemptStarted | BackupCompleted | BackupAbandoned | BackupCancelled | BackupSkipped
 
 
 def _changed(slot: Slot, envelope: Envelope, event: _OfBackup) -> Slot:
@@ -128,6 +134,8 @@ def _changed(slot: Slot, envelope: Envelope, event: _OfBackup) -> Slot:
             return _settled(slot, envelope, "complete", "")
         case BackupAbandoned():
             return _settled(slot, envelope, "given-up", event.reason)
+        case BackupCancelled():
+            return _settled(slot, envelope, "cancelled", cancelled_by(envelope))
         case BackupSkipped():
             return _settled(slot, envelope, "skipped", event.reason)
 

@@ -16,6 +16,7 @@ from events.facts import START, BackupId, CacheName, InstallationId, Position, R
 from events.types import (
     AttemptStarted,
     BackupAbandoned,
+    BackupCancelled,
     BackupCompleted,
     BackupRequested,
     BackupSkipped,
@@ -153,7 +154,7 @@ def _backup(state: State, envelope: Envelope, event: catalog.CatalogEvent) -> St
     changed = catalog.evolve(state.catalog, envelope, event)
     backup = catalog.get(changed, event.cache, event.backup_id)
     needs_work = backup is not None and (
-        backup.unswept or backup.phase in ("waiting", "running", "deleting")
+        backup.unswept or backup.stuck or backup.phase in ("waiting", "running", "deleting")
     )
     is_open = state.open_backups
     if needs_work:
@@ -166,7 +167,14 @@ def _backup(state: State, envelope: Envelope, event: catalog.CatalogEvent) -> St
     return replace(state, catalog=changed, open_backups=is_open, slots=marked)
 
 
-_OfSlots = BackupRequested | AttemptStarted | BackupCompleted | BackupAbandoned | BackupSkipped
+_OfSlots = (
+    BackupRequested
+    | AttemptStarted
+    | BackupCompleted
+    | BackupAbandoned
+    | BackupCancelled
+    | BackupSkipped
+)
 
 
 def _restore(state: State, envelope: Envelope, event: restores.RestoreEvent) -> State:

@@ -25,10 +25,14 @@ class BackupWork(Struct, frozen=True):
 
 
 class SweepWork(Struct, frozen=True):
-    """Remove what a failed attempt left in the vault (S1)."""
+    """Remove what failed attempts left in the vault (S1).
+
+    With `attempts`: of these, which were stuck. Without: of all others.
+    """
 
     backup_id: BackupId
     cache: CacheName
+    attempts: tuple[int, ...] = ()
 
 
 class DeletionWork(Struct, frozen=True):
@@ -59,10 +63,17 @@ def outstanding(state: State) -> Iterator[Work]:
     """All work that has not ended, whether or not it may start now; oldest request first."""
     for backup_id, cache in sorted(state.open_backups.items()):
         backup = catalog.get(state.catalog, cache, backup_id)
-        if backup is not None:
+        if backup is not None and backup.stuck:
+            yield SweepWork(backup_id, cache, backup.stuck)
+        if backup is not None and needs_work(backup):
             yield _backup_work(backup)
     for cache, restore_id in sorted(state.active.items(), key=lambda item: item[1]):
         yield _restore_work(state.restores[restore_id], cache)
+
+
+def needs_work(backup: Backup) -> bool:
+    """Whether anything is to be done for a backup, beside what is stuck."""
+    return backup.unswept or backup.phase in ("waiting", "running", "deleting")
 
 
 def _backup_work(backup: Backup) -> Work:
@@ -86,7 +97,8 @@ def ready(state: State, work: Work, now: datetime) -> bool:
             backup = state.catalog[work.cache][work.backup_id]
             return waits_for(state, backup, now) is None
         case DeletionWork():
-            return work.backup_id not in state.held
+            stuck = state.catalog[work.cache][work.backup_id].stuck
+            return work.backup_id not in state.held and not stuck
         case RestoreWork():
             return not any(
                 backup.phase == "running" and backup.kind != "safety"

@@ -5,14 +5,24 @@ written, and the manifest is written last. Whether there is another attempt is d
 elsewhere; what a failed one left is swept elsewhere.
 """
 
-from msgspec import Struct
+from contextlib import suppress
 
-from daemon.actors.seams import Judged, Packer, WritableVaults
-from daemon.commands import ReportAttemptFailed, ReportSnapshot, ReportStored, StartAttempt
+from msgspec import Struct, field
+
+from daemon.actors.holding import held
+from daemon.actors.seams import STALLED, STUCK, Judged, Packer, WritableVaults
+from daemon.commands import (
+    ReportAttemptFailed,
+    ReportSnapshot,
+    ReportStored,
+    ReportStuck,
+    StartAttempt,
+)
 from daemon.errors import Failed, Permanent, Rejected, ValkeepError
 from daemon.ledger import DAEMON, Ledger
 from daemon.ports import Clock, Progress
 from daemon.storage import names
+from daemon.storage.bandwidth import Bandwidth, LimitedVault, Way
 from daemon.storage.catalog import write_manifest
 from daemon.storage.manifest import Manifest, ShardObject
 from daemon.storage.sealing import Keys, NoKeys
@@ -38,6 +48,7 @@ class Surroundings(Struct, frozen=True):
     clock: Clock
     installation: InstallationId
     keys: Keys = NoKeys()
+    bandwidth: Bandwidth = field(default_factory=Bandwidth)
 
 
 class BackupActor:
@@ -58,27 +69,33 @@ class BackupActor:
         try:
             await self._attempt(backup, state.caches[work.cache].settings, progress)
         except Failed as error:
-            await self._failed(work, error.as_failure())
+            await self._failed(work, error.as_failure(), backup.attempts)
         except ValkeepError as error:
             # Superseded, and then so is this report; or refused by something, and that is for good.
             end = Permanent(error.code, error.message, error.hint)
-            await self._failed(work, end.as_failure())
+            await self._failed(work, end.as_failure(), backup.attempts)
 
     async def crashed(self, work: BackupWork, failure: Failure) -> None:
-        """Our own bug: the attempt failed, and we are to blame (M3)."""
-        await self._failed(work, failure, by_daemon=True)
-
-    async def _failed(self, work: BackupWork, failure: Failure, *, by_daemon: bool = False) -> None:
-        report = ReportAttemptFailed(work.backup_id, failure, by_daemon=by_daemon)
-        try:
+        """The attempt failed. If it was our own bug, then we are to blame (M3)."""
+        report: ReportAttemptFailed | ReportStuck
+        if failure.code == STUCK:
+            report = ReportStuck(work.backup_id, failure, "make an attempt at it")
+        else:
+            by_daemon = failure.code != STALLED
+            report = ReportAttemptFailed(work.backup_id, failure, by_daemon=by_daemon)
+        with suppress(Rejected):
             await self._ledger.report(report)
-        except Rejected:
-            return
+
+    async def _failed(self, work: BackupWork, failure: Failure, attempt: int) -> None:
+        report = ReportAttemptFailed(work.backup_id, failure, attempt=attempt)
+        with suppress(Rejected):
+            await self._ledger.report(report)
 
     async def _attempt(self, backup: Backup, settings: CacheSettings, progress: Progress) -> None:
         """Bytes first, then the manifest, then the log: each makes the one before it true."""
         progress.phase("connecting")
-        vault = await self._outside.vaults.writable(backup.vault)
+        way = Way(self._outside.bandwidth.of(backup.cache, settings.bandwidth), progress)
+        vault = LimitedVault(await self._outside.vaults.writable(backup.vault), way)
         sealing = self._outside.keys.sealing(backup.vault)
         name = names.shard_object(
             backup.cache, backup.backup_id, ONLY_SHARD, backup.attempts, encrypted=bool(sealing)
@@ -86,16 +103,18 @@ class BackupActor:
         async with self._outside.pack(vault, name, progress, sealing) as pack:
             safety = backup.kind == "safety"
             snapshots = self._outside.caches.snapshot(settings, progress, safety=safety)
-            async with snapshots as snapshot:
+            async with held(snapshots) as snapshot:
                 progress.phase("storing", snapshot.expected_bytes)
                 shard = await pack.store(snapshot)
                 facts = await snapshot.facts()
-            await self._ledger.report(ReportSnapshot(backup.backup_id, facts))
+            report = ReportSnapshot(backup.backup_id, facts, backup.attempts)
+            await self._ledger.report(report)
             judged = await pack.judge()
         progress.phase("writing the manifest")
         manifest = await self._manifest(backup, facts, shard)
         sha256 = await write_manifest(vault, manifest)
-        await self._ledger.report(ReportStored(backup.backup_id, _stored(shard, judged, sha256)))
+        stored = _stored(shard, judged, sha256)
+        await self._ledger.report(ReportStored(backup.backup_id, stored, backup.attempts))
 
     async def _manifest(self, backup: Backup, facts: SnapshotFacts, shard: ShardObject) -> Manifest:
         head = await self._ledger.head()

@@ -4,13 +4,15 @@ Touches only ids that the log's own attempts made (S1). A removal is recorded wh
 has confirmed it, and is tried again until then.
 """
 
-from daemon.actors.seams import WritableVaults
-from daemon.commands import ReportDeleted, ReportSwept
+from contextlib import suppress
+
+from daemon.actors.seams import STUCK, WritableVaults
+from daemon.commands import ReportDeleted, ReportStuck, ReportSwept
 from daemon.errors import Rejected
 from daemon.ledger import Ledger
 from daemon.ports import Progress
-from daemon.storage.catalog import delete_backup
-from events.facts import BackupId, CacheName, Failure
+from daemon.storage.catalog import delete_attempts, delete_backup
+from events.facts import Failure
 from projections.work import DeletionWork, SweepWork
 
 
@@ -25,17 +27,34 @@ class RemovalActor:
         """Remove one backup's folder from its vault and say so in the log."""
         deleting = isinstance(work, DeletionWork)
         progress.phase("deleting" if deleting else "sweeping leftovers")
-        await self._remove(work.cache, work.backup_id)
-        report = ReportDeleted(work.backup_id) if deleting else ReportSwept(work.backup_id)
+        await self._remove(work)
+        report = ReportDeleted(work.backup_id) if deleting else _swept(work)
         try:
             await self._ledger.report(report)
         except Rejected:
             return
 
     async def crashed(self, work: SweepWork | DeletionWork, failure: Failure) -> None:
-        """Nothing to record: the work is still outstanding, and the text log has the bug."""
+        """The work is still outstanding; only a sweep that has not returned is recorded.
 
-    async def _remove(self, cache: CacheName, backup_id: BackupId) -> None:
+        A retry of the same backup would wait for it.
+        """
+        if isinstance(work, DeletionWork) or work.attempts or failure.code != STUCK:
+            return
+        doing = "sweep what an attempt left"
+        with suppress(Rejected):
+            await self._ledger.report(ReportStuck(work.backup_id, failure, doing))
+
+    async def _remove(self, work: SweepWork | DeletionWork) -> None:
+        cache, backup_id = work.cache, work.backup_id
         backup = self._ledger.state.catalog[cache][backup_id]
         vault = await self._vaults.writable(backup.vault)
-        await delete_backup(vault, cache, backup_id, attempts=backup.attempts)
+        if isinstance(work, SweepWork) and (work.attempts or backup.stuck):
+            free = [n for n in range(backup.attempts, 0, -1) if n not in backup.stuck]
+            await delete_attempts(vault, cache, backup_id, work.attempts or free)
+        else:
+            await delete_backup(vault, cache, backup_id, attempts=backup.attempts)
+
+
+def _swept(work: SweepWork | DeletionWork) -> ReportSwept:
+    return ReportSwept(work.backup_id, work.attempts if isinstance(work, SweepWork) else ())

@@ -12,6 +12,11 @@ from daemon.storage.vault import ObjectName, Vault
 from daemon.valkey.source import Snapshot
 from events.facts import RdbTotals, VaultName
 
+STALLED = "stalled"
+"""The code of a failure: the work got nowhere for so long that it was ended."""
+STUCK = "stuck"
+"""The code of a failure: the work got nowhere, was to end, and has not returned."""
+
 
 class ReadableVaults(Protocol):
     """The configured vaults, for reading: whoever they belong to."""

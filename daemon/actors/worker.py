@@ -1,6 +1,7 @@
 """The worker: one loop that starts what is outstanding, and stops what is no longer wanted.
 
-Knows admission (how much runs at once) and rest (how long to leave alone what just failed).
+Knows admission (how much runs at once), rest (how long to leave alone what just failed), and
+that work which gets nowhere is ended, and given up if it does not even end (fault 30).
 Which work there is comes from the state, how it is done from the actors.
 """
 
@@ -13,6 +14,7 @@ from anyio.abc import TaskGroup
 from msgspec import Struct
 
 from daemon.actors.bulkhead import contained
+from daemon.actors.job import Job, stalled, stuck
 from daemon.board import Board
 from daemon.errors import Failed, ValkeepError
 from daemon.ledger import Ledger
@@ -40,6 +42,9 @@ REST_SECONDS = (1.0, 60.0)
 """First and longest rest of work that ended without getting anywhere."""
 
 
+RESTORE_STALL_SECONDS = 360.0
+"""Restores keep clients waiting: their limit is shorter, and yet above each of their own waits."""
+
 W = TypeVar("W", bound=Work)
 W_contra = TypeVar("W_contra", bound=Work, contravariant=True)
 
@@ -56,7 +61,11 @@ class Actor(Protocol[W_contra]):
         ...
 
     async def crashed(self, work: W_contra, failure: Failure) -> None:
-        """Record that our own program failed in this work."""
+        """Record that this work ended without a report of its own.
+
+        Our own program failed in it (code ``bug``), or it got nowhere: it was ended (``stalled``),
+        or has not ended yet (``stuck``), and whatever it still does must do no harm.
+        """
         ...
 
 
@@ -70,9 +79,18 @@ class Actors(Struct, frozen=True):
 
 
 class Limits(Struct, frozen=True):
-    """How much may run at once; snapshots are also limited to one per host."""
+    """How much may run at once; snapshots are also limited to one per host.
+
+    Work that gives no sign of life for `stall_seconds` is ended; a restore sooner than that.
+    """
 
     backups: int
+    stall_seconds: float = 900.0
+
+    def silence(self, work: Work) -> float:
+        """How long this work may be silent."""
+        frozen = isinstance(work, RestoreWork) or (isinstance(work, BackupWork) and work.safety)
+        return min(self.stall_seconds, RESTORE_STALL_SECONDS) if frozen else self.stall_seconds
 
 
 class _Rest(Struct):
@@ -92,8 +110,10 @@ class Worker:
         self._clock = clock
         self._ids = ids
         self._board = Board(clock)
-        self._running: dict[Work, anyio.CancelScope] = {}
+        self._running: dict[Work, Job] = {}
         self._hosts: dict[Work, str] = {}
+        self._stuck: list[Job] = []
+        self._looked_at = 0.0
         self._rests: dict[Work, _Rest] = {}
         self._wake = anyio.Event()
 
@@ -111,6 +131,7 @@ class Worker:
                 state = self._ledger.state
                 wanted = list(outstanding(state))
                 self._stop_unwanted(wanted)
+                self._end_stalled(tasks)
                 # Reckoned first: an instant that comes while we start work is not slept over.
                 patience = self._patience(state, wanted)
                 self._start_ready(tasks, state, wanted)
@@ -126,10 +147,41 @@ class Worker:
     def _stop_unwanted(self, wanted: list[Work]) -> None:
         """What the log no longer asks for ends now: its cache was removed, say."""
         keep = set(wanted)
-        for work, scope in self._running.items():
+        for work, job in self._running.items():
             if work not in keep:
-                scope.cancel()
+                job.end(anyio.current_time())
         self._rests = {work: rest for work, rest in self._rests.items() if work in keep}
+
+    def _end_stalled(self, tasks: TaskGroup) -> None:
+        """End what gets nowhere, and give up what does not end."""
+        now = anyio.current_time()
+        if now - self._looked_at > 2 * RECHECK_SECONDS or self._ledger.trouble is not None:
+            # It was we who stood still (a paused machine), or all wait for the log to be
+            # writable again: they get their time anew.
+            for job in self._running.values():
+                job.seen_at = now
+        self._looked_at = now
+        for job in self._running.values():
+            limit = self._limits.silence(job.work)
+            match job.due(now, stall_seconds=limit):
+                case "stalled":
+                    failure = stalled(job, limit)
+                    log.warning("work stalled", work=_id(job.work), failure=failure.message)
+                    job.end(now, failure)
+                case "stuck":
+                    job.left = True
+                    log.error("work stuck", work=_id(job.work), doing=job.doing)
+                    tasks.start_soon(self._leave, job)
+
+    async def _leave(self, job: Job) -> None:
+        """Nobody waits for this job any more: its place is free, and its end is reported."""
+        await self._end_of(job.work, stuck(job))
+        if self._running.get(job.work) is job:
+            self._forget(job.work)
+            self._stuck.append(job)
+        if job.entry is not None:
+            self._board.strike(job.entry)
+        self._wake.set()
 
     def _start_ready(self, tasks: TaskGroup, state: State, wanted: list[Work]) -> None:
         now = self._clock.now()
@@ -138,19 +190,20 @@ class Worker:
                 continue
             if not self._admitted(state, work):
                 continue
-            scope = anyio.CancelScope()
-            self._running[work] = scope
+            job = self._running[work] = Job(work, anyio.current_time())
             if isinstance(work, BackupWork):
                 self._hosts[work] = expected_host(state, work.cache)
-            tasks.start_soon(self._run, work, scope)
+            tasks.start_soon(self._run, job)
 
     def _busy(self, work: Work) -> bool:
         """Whether this, or other work on the same backup or restore, has not ended yet.
 
         A stopped attempt may take a while to end, and what it still writes must not land
-        behind the sweep.
+        behind the sweep. What is stuck holds up nothing but the sweep.
         """
-        return _id(work) in map(_id, self._running)
+        sweeps = isinstance(work, SweepWork | DeletionWork)
+        left = [_id(job.work) for job in self._stuck] if sweeps else []
+        return _id(work) in map(_id, self._running) or _id(work) in left
 
     def _resting(self, work: Work) -> bool:
         rest = self._rests.get(work)
@@ -181,17 +234,46 @@ class Worker:
             for work in wanted
             if work in self._rests and work not in self._running
         ]
+        waits += [
+            at - elapsed
+            for work, job in self._running.items()
+            for at in job.instants(self._limits.silence(work))
+        ]
         return max(0.0, min(wait for wait in waits if wait > 0))
 
-    async def _run(self, work: Work, scope: anyio.CancelScope) -> None:
+    async def _run(self, job: Job) -> None:
+        work = job.work
         try:
-            with scope, self._board.line(_id(work)) as progress:
-                await self._perform(work, progress)
+            with job.scope, self._board.line(_id(work)) as job.entry:
+                await self._perform(work, job.entry)
+            if job.failure is not None and not job.left:
+                await self._end_of(work, job.failure)
         finally:
-            del self._running[work]
-            self._hosts.pop(work, None)
-            self._rest(work)
+            if self._running.get(work) is job:
+                self._forget(work)
+                self._rest(work)
+            elif job in self._stuck:
+                log.info("stuck work has ended", work=_id(work))
+                self._stuck.remove(job)
             self._wake.set()
+
+    def _forget(self, work: Work) -> None:
+        del self._running[work]
+        self._hosts.pop(work, None)
+
+    async def _end_of(self, work: Work, failure: Failure) -> None:
+        """Work that was ended from outside has not reported: its actor says what that means."""
+        match work:
+            case BackupWork():
+                await self._actors.backup.crashed(work, failure)
+            case SweepWork() | DeletionWork():
+                await self._actors.removal.crashed(work, failure)
+            case RestoreWork():
+                await self._actors.restore.crashed(work, failure)
+            case UndoWork():
+                await self._actors.undo.crashed(work, failure)
+            case _:
+                assert_never(work)
 
     async def _perform(self, work: Work, progress: Progress) -> None:
         match work:

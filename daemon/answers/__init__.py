@@ -22,7 +22,9 @@ from events.facts import (
 )
 
 Role = Literal["viewer", "operator", "admin"]
-BackupPhase = Literal["waiting", "running", "complete", "failed", "skipped", "deleting"]
+BackupPhase = Literal[
+    "waiting", "running", "complete", "failed", "skipped", "cancelled", "deleting"
+]
 RestorePhase = Literal["requested", "planned", "started", "undoing", "completed", "failed"]
 
 
@@ -54,6 +56,8 @@ class Accepted(Answer, frozen=True):
     probe: Probe | None = None
     deleted_backup_ids: tuple[str, ...] = ()
     """Backups that are being deleted because of this command."""
+    cancelled: str | None = None
+    """The last word of the attempt that a cancelled backup was in, if it had one to say."""
 
 
 class ProgressView(Answer, frozen=True):

@@ -17,6 +17,7 @@ KeptBy = Literal[
     "unfinished",
     "failed",
     "skipped",
+    "cancelled",
     "deleted",
 ]
 

@@ -6,7 +6,7 @@ from typing import Literal
 from daemon.answers import Answer, BackupView, LocalTime, StartView
 from events.facts import Occurrence
 
-Outcome = Literal["complete", "failed", "skipped", "missed"]
+Outcome = Literal["complete", "failed", "skipped", "missed", "cancelled"]
 
 
 class LastView(Answer, frozen=True):

@@ -8,6 +8,7 @@ import msgspec
 
 from daemon.answers import Accepted, PlanAnswer, PlanRequest, Role
 from daemon.api.asked import Asked
+from daemon.api.cancelling import LastWord, meant
 from daemon.api.find import any_backup, cache_named
 from daemon.api.peer import user_name
 from daemon.api.queries import moment_of
@@ -16,6 +17,7 @@ from daemon.api.settings import provisional, settings_for
 from daemon.api.views import backup_view
 from daemon.commands import (
     AddCache,
+    CancelBackup,
     DeleteBackup,
     RecordCache,
     RemoveCache,
@@ -31,6 +33,7 @@ from daemon.ledger import KeyedBy, Outcome
 from events.envelope import Who
 from events.facts import CacheSettings, Probe
 from events.types import (
+    BackupCancelled,
     BackupRequested,
     BackupSkipped,
     CacheReconfigured,
@@ -48,6 +51,7 @@ _Told = (
     | RequestBackup
     | RequestAutoBackup
     | DeleteBackup
+    | CancelBackup
     | RequestRestore
 )
 
@@ -66,8 +70,18 @@ async def command(asked: Asked) -> Accepted:
         outcome = await _executed(asked, record)
     else:
         _names_a_cache(asked, request)
+        if isinstance(request, CancelBackup):
+            return await _cancelled(asked, request)
         outcome = await _executed(asked, request)
     return accepted(outcome, told)
+
+
+async def _cancelled(asked: Asked, request: CancelBackup) -> Accepted:
+    """End a backup, and tell what became of the attempt that ran, if there was one."""
+    found = meant(asked, request.backup)
+    last_word = LastWord(asked.outside.board, found.backup_id if found else "")
+    answer = accepted(await _executed(asked, request))
+    return msgspec.structs.replace(answer, cancelled=await last_word.heard())
 
 
 def _plainest(request: Request) -> Request:
@@ -99,7 +113,8 @@ def _names_a_cache(asked: Asked, request: _Told) -> None:
 
 def role_for(request: Request) -> Role:
     """The least role that may give a command (DESIGN 8)."""
-    return "operator" if isinstance(request, RequestBackup | RequestAutoBackup) else "admin"
+    for_operators = RequestBackup | RequestAutoBackup | CancelBackup
+    return "operator" if isinstance(request, for_operators) else "admin"
 
 
 async def plan(asked: Asked) -> PlanAnswer:
@@ -176,7 +191,7 @@ def accepted(outcome: Outcome, probe: Probe | None = None) -> Accepted:
                 cache, probe = event.cache, event.probe or probe
             case CacheRemoved() | PolicySet():
                 cache = event.cache
-            case BackupRequested():
+            case BackupRequested() | BackupCancelled():
                 cache, backup_id = event.cache, event.backup_id
             case BackupSkipped() if event.backup_id == backup_id:
                 backup_id = None  # nobody asked for it: a window that had passed was settled

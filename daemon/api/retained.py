@@ -148,6 +148,8 @@ def _rule_of_unfinished(backup: Backup) -> KeptBy:
             return "failed"
         case "skipped":
             return "skipped"
+        case "cancelled":
+            return "cancelled"
         case _:
             return "unfinished"
 
@@ -164,6 +166,8 @@ def _told_of_unfinished(case: Case) -> str:
             return f"It failed, so there is nothing to keep: {left}."
         case "skipped":
             return "It was never begun, so there is nothing to keep."
+        case "cancelled":
+            return "It was cancelled before it was complete, so there is nothing to keep."
         case _:
             days = kept_days(backup, case.terms.policy)
             then = (
@@ -177,7 +181,7 @@ def _notes(case: Case) -> Iterator[str]:
     backup, verdict, policy = case.backup, case.verdict, case.terms.policy
     if backup.abandoned:
         yield f"Why: {backup.abandoned}."
-    if backup.phase in ("failed", "skipped"):
+    if backup.phase in ("failed", "skipped", "cancelled"):
         yield "It never counts among the newest ones that are kept (keep_last)."
     if verdict is None:
         return

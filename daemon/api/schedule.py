@@ -102,6 +102,7 @@ _OUTCOMES: dict[str, Outcome] = {
     "given-up": "failed",
     "skipped": "skipped",
     "missed": "missed",
+    "cancelled": "cancelled",
 }
 
 

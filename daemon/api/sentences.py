@@ -8,6 +8,7 @@ from typing import assert_never
 from events.types import (
     AttemptStarted,
     BackupAbandoned,
+    BackupCancelled,
     BackupCompleted,
     BackupDeferred,
     BackupDeleted,
@@ -22,6 +23,7 @@ from events.types import (
     DaemonStopped,
     DeletionRequested,
     Event,
+    LeftoversStuck,
     LeftoversSwept,
     PolicySet,
     RestoreCompleted,
@@ -55,6 +57,8 @@ _OfAttempt = (
     | BackupFailed
     | RetryScheduled
     | BackupAbandoned
+    | BackupCancelled
+    | LeftoversStuck
     | LeftoversSwept
 )
 
@@ -169,10 +173,26 @@ def _of_attempt(event: _OfAttempt) -> str:
             return f"backup {of} will be tried again at {event.retry_at:%Y-%m-%d %H:%M:%SZ}"
         case BackupAbandoned():
             return f"backup {of} given up: {event.reason}"
+        case BackupCancelled():
+            stopped = f", attempt {event.attempt} is stopped" if event.attempt else ""
+            return f"backup {of} cancelled{stopped}"
+        case LeftoversStuck():
+            which = f"{_attempts(event.attempts)} at backup {of}"
+            return f"a call to {event.doing} has not returned: what is left of {which} stays"
         case LeftoversSwept():
-            return f"nothing of the failed attempt at backup {of} is left in the vault"
+            return f"nothing of {_which(event)} at backup {of} is left in the vault"
         case _:
             assert_never(event)
+
+
+def _which(event: LeftoversSwept) -> str:
+    if not event.attempts:
+        return "the failed attempt"
+    return f"the stuck {_attempts(event.attempts)}"
+
+
+def _attempts(numbers: tuple[int, ...]) -> str:
+    return f"attempt{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
 
 
 def _of_restore(event: _OfRestore) -> str:

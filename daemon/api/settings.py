@@ -6,9 +6,12 @@ reads them.
 
 import re
 
+from msgspec import structs
+
 from daemon.api.find import cache_named
 from daemon.commands import AddCache, SetCache
 from daemon.errors import BadRequest, NotFound
+from daemon.rates import ALLOWED, BadRate, rate
 from events.facts import CacheSettings, VaultName
 from projections.state import State
 
@@ -36,10 +39,11 @@ def settings_for(
             tls_cert_file=request.tls_cert_file or None,
             tls_key_file=request.tls_key_file or None,
             tls_server_name=request.tls_server_name or None,
+            bandwidth=request.bandwidth or None,
         )
     _check_password(settings)
     _check_tls(settings)
-    return settings
+    return structs.replace(settings, bandwidth=_limit(settings.bandwidth))
 
 
 def provisional(request: AddCache | SetCache) -> CacheSettings:
@@ -69,6 +73,7 @@ def _changed(old: CacheSettings, request: SetCache, vaults: tuple[VaultName, ...
         tls_cert_file=_or(request.tls_cert_file, old=old.tls_cert_file),
         tls_key_file=_or(request.tls_key_file, old=old.tls_key_file),
         tls_server_name=_or(request.tls_server_name, old=old.tls_server_name),
+        bandwidth=_or(request.bandwidth, old=old.bandwidth),
     )
 
 
@@ -146,6 +151,14 @@ def _check_tls(settings: CacheSettings) -> None:
             "tls_server_name is not a host name or an IP address.",
             "Give a name that stands in the server's certificate, without a port.",
         )
+
+
+def _limit(bandwidth: str | None) -> str | None:
+    """The limit as it was written; None where it says that there is none."""
+    try:
+        return bandwidth if rate(bandwidth) is not None else None
+    except BadRate as error:
+        raise BadRequest("bandwidth", f"The bandwidth {error}.", f"Give {ALLOWED}.") from None
 
 
 def _absolute(path: str) -> bool:

@@ -142,7 +142,7 @@ def backup_detail(
 def backups_of(state: State, cache: str | None, *, unfinished: bool) -> tuple[Backup, ...]:
     """Backups that exist, and if wanted all that were asked for; oldest first."""
     names = sorted(state.catalog) if cache is None else [c for c in state.catalog if c == cache]
-    asked_for = ("complete", "waiting", "running", "failed", "skipped")
+    asked_for = ("complete", "waiting", "running", "failed", "skipped", "cancelled")
     wanted = asked_for if unfinished else ("complete",)
     found = [b for name in names for b in state.catalog[name].values() if b.phase in wanted]
     return tuple(sorted(found, key=lambda b: (b.requested_at, b.backup_id)))

@@ -21,6 +21,7 @@ from daemon.core import Core, Parts
 from daemon.doctor import Doctor, Engines, Outcomes, Rounds
 from daemon.ledger import Ledger
 from daemon.storage import names
+from daemon.storage.bandwidth import Bandwidth
 from daemon.storage.sealing import Keyring
 from daemon.storage.shelf import Shelf
 from daemon.valkey.address import parse
@@ -59,6 +60,7 @@ class Daemon:
             used=lambda name: stored_in(basics.ledger.state.catalog, name),
         )
         self.keyring = Keyring(vault_keys(config), basics.ids.token, basics.offload)
+        self.bandwidth = Bandwidth(config.daemon.bandwidth)
         self.vault_urls = _urls(config)
         self._timeouts = Timeouts(
             connect=config.timeouts.connect_seconds, stall=config.timeouts.stall_seconds
@@ -81,7 +83,7 @@ class Daemon:
             basics.ledger,
             Parts(
                 actors=self._actors(packer),
-                limits=Limits(config.daemon.max_backups),
+                limits=Limits(config.daemon.max_backups, config.timeouts.job_stall_seconds),
                 clock=basics.clock,
                 ids=basics.ids,
             ),
@@ -91,7 +93,8 @@ class Daemon:
         self.outside = self._outside()
 
     def take_vaults(self, config: Config) -> None:
-        """Use the vaults of a configuration that was read again."""
+        """Use the vaults of a configuration that was read again, and its limit of bandwidth."""
+        self.bandwidth.set(config.daemon.bandwidth)
         self.shelf.replace(openers(config, self.basics.offload, self.basics.ids))
         self.keyring.replace(vault_keys(config))
         self.vault_urls.clear()
@@ -108,6 +111,7 @@ class Daemon:
             clock=basics.clock,
             installation=basics.installation,
             keys=self.keyring,
+            bandwidth=self.bandwidth,
         )
         restoring = restore.Outside(self._planning, self.shelf, basics.offload, self.keyring)
         return Actors(
@@ -167,7 +171,9 @@ async def build(config: Config, basics: Basics, search_path: str) -> Daemon:
 
 def _caches(config: Config, basics: Basics, timeouts: Timeouts) -> ServerCaches:
     check = config.daemon.check_memory
-    return ServerCaches(password, basics.offload, basics.clock, timeouts, check_memory=check)
+    # A file that a server saved may lie on a disk that hangs, as a vault may.
+    files = basics.offload.apart()
+    return ServerCaches(password, files, basics.clock, timeouts, check_memory=check)
 
 
 def _urls(config: Config) -> dict[VaultName, str]:

@@ -83,15 +83,23 @@ class RandomIds:
         return self._spread.random()
 
 
-class Threads:
-    """The `Offload` port over anyio's worker threads."""
+VAULT_THREADS = 4
+"""Of each vault, apart: calls to a file system that hangs take no thread from anybody else."""
 
-    def __init__(self) -> None:
-        self._limiter = anyio.CapacityLimiter(THREADS)
+
+class Threads:
+    """The `Offload` port over anyio's worker threads.
+
+    A call that never returns keeps its thread for good, so whatever may hang has threads of its
+    own: when they are used up, its users wait, and their deadline ends them.
+    """
+
+    def __init__(self, threads: int = THREADS) -> None:
+        self._limiter = anyio.CapacityLimiter(threads)
 
     def apart(self) -> "Threads":
-        """As many threads of its own, so that a disk that hangs takes nobody else's."""
-        return Threads()
+        """Some threads of its own, so that a disk that hangs takes nobody else's."""
+        return Threads(VAULT_THREADS)
 
     async def __call__(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """See `Offload`."""

@@ -15,7 +15,7 @@ from pathlib import Path
 import anyio
 import structlog
 from anyio.abc import TaskStatus
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from daemon.api import access_for, listening
 from daemon.api import serve as serve_socket
@@ -27,6 +27,7 @@ from daemon.app.real import RandomIds, SystemClock, Threads, clock_offset
 from daemon.app.settings import LOG_NAME, Settings, read
 from daemon.app.vaults import none_is_missed
 from daemon.commands import StartDaemon
+from daemon.config import Config, DaemonConfig
 from daemon.errors import BadRequest, ValkeepError
 from daemon.ledger import Ledger
 from daemon.storage.factory import directory_of
@@ -158,6 +159,12 @@ async def _reload(daemon: Daemon, run: Run) -> None:
     restart = [
         name
         for name in ("daemon", "roles", "restore", "engine", "storage", "timeouts")
-        if getattr(settings.config, name) != getattr(run.settings.config, name)
+        if _at_start(settings.config, name) != _at_start(run.settings.config, name)
     ]
     log.info("configuration reloaded", takes_effect_at_restart=restart)
+
+
+def _at_start(config: Config, section: str) -> object:
+    """A section but for what is taken over at once."""
+    found: object = getattr(config, section)
+    return structs.replace(found, bandwidth="") if isinstance(found, DaemonConfig) else found

@@ -27,7 +27,8 @@ class Pool(Protocol):
 def openers(config: Config, pool: Pool, ids: Ids) -> Mapping[VaultName, Opener]:
     """How each configured vault is opened; secrets are read when that happens.
 
-    Each has threads of its own: one whose disk hangs takes none from the others.
+    Each has threads of its own, new ones whenever the configuration is read: one whose disk
+    hangs takes none from the others.
     """
     return {
         name: _Opening(settings, pool.apart(), ids)

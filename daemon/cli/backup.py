@@ -1,4 +1,4 @@
-"""`valkeep backup`: make, list, show, delete; each imported only when it is called."""
+"""`valkeep backup`: make, list, show, cancel, delete; each imported only when it is called."""
 
 from collections.abc import Mapping
 
@@ -14,10 +14,11 @@ class Backup(Tree):
         "create": Branch("daemon.cli.backup_deed", "create", "Make a backup and keep it."),
         "list": Branch("daemon.cli.backup_list", "list_backups", "List backups, oldest first."),
         "show": Branch("daemon.cli.backup_page", "show", "Show all that is known of one."),
+        "cancel": Branch("daemon.cli.backup_cancel", "cancel", "End one that is being made."),
         "delete": Branch("daemon.cli.backup_deed", "delete", "Delete one for good."),
     }
 
 
 @click.group("backup", cls=Backup)
 def backup() -> None:
-    """Make, list, show and delete backups."""
+    """Make, list, show, cancel and delete backups."""

@@ -59,8 +59,11 @@ def _about(detail: BackupDetail) -> list[tuple[str, str]]:
         ("completed", instant(view.completed_at)),
         ("attempts", str(view.attempts)),
         ("made for", f"restore {view.restore_id}" if view.restore_id else ""),
-        ("skipped" if view.phase == "skipped" else "given up", view.abandoned or ""),
+        (_ENDED.get(view.phase, "given up"), view.abandoned or ""),
     ]
+
+
+_ENDED = {"skipped": "skipped", "cancelled": "cancelled"}
 
 
 def _occurrence(view: BackupView) -> str:

@@ -76,6 +76,11 @@ def _settings_options(command: F) -> F:
             type=click.Choice(["auto", "bgsave", "replication"]),
             help="How snapshots are taken.",
         ),
+        click.option(
+            "--bandwidth",
+            metavar="RATE",
+            help="The most its backups send to the vault: 20MB, 12.5MiB/s; 0 for no limit.",
+        ),
         click.option("--vault", help="Where its backups go."),
         *_tls_options(),
         click.option(

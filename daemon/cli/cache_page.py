@@ -22,6 +22,7 @@ def page(detail: CacheDetail, policy: PolicyView | None, width: int) -> Iterator
         ("node", settings.node),
         ("password", _password(file=settings.password_file, variable=settings.password_env)),
         ("TLS", _tls(settings)),
+        ("bandwidth", settings.bandwidth or ""),
         ("suspended", view.suspended or ""),
         ("since", f"{instant(view.added_at)}, {by}"),
         ("policy", _policy(policy) if policy else ""),

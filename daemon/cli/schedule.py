@@ -148,5 +148,6 @@ _SAID = {
     "complete": "was completed",
     "failed": "failed and was given up",
     "skipped": "was skipped",
+    "cancelled": "was cancelled",
     "missed": "missed",
 }

@@ -11,6 +11,8 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from daemon.bech32 import Bech32Error, decode
 from daemon.config.problem import Wrong
+from daemon.rates import ALLOWED as RATE_ALLOWED
+from daemon.rates import BadRate, rate
 from projections.policy import Unfit, window_unfit, zone_unfit
 
 Rule = Callable[[str], Wrong | None]
@@ -175,6 +177,15 @@ def told(unfit: Unfit) -> Wrong:
     return Wrong(unfit.wrong, f"{meant}Allowed: {unfit.allowed}.")
 
 
+def bandwidth(text: str) -> Wrong | None:
+    """So many bytes per second, or no limit (V7)."""
+    try:
+        rate(text)
+    except BadRate as error:
+        return Wrong(str(error), f"Allowed: {RATE_ALLOWED}.")
+    return None
+
+
 def recipient(text: str) -> Wrong | None:
     """An X25519 recipient of age; not shown: the secret half may stand there by mistake."""
     if text.upper().startswith("AGE-SECRET-KEY-"):
@@ -257,6 +268,7 @@ def _s3_url(parsed: SplitResult) -> Wrong | None:
 TEXTS: Mapping[str, Rule] = {
     "daemon.socket": socket_path,
     "daemon.data_dir": absolute_path,
+    "daemon.bandwidth": bandwidth,
     "roles.admin": role,
     "roles.operator": role,
     "roles.viewer": role,
@@ -285,13 +297,13 @@ TEXTS: Mapping[str, Rule] = {
     "caches.*.tls_cert_file": absolute_path,
     "caches.*.tls_key_file": absolute_path,
     "caches.*.tls_server_name": server_name,
+    "caches.*.bandwidth": bandwidth,
 }
 """The rule of each text; an element of a list has its list's."""
 
 LATER: Mapping[str, str] = {
     "exports": "exports are",
     "caches.*.copy_to": "a copy in a second vault is",
-    "caches.*.bandwidth": "a limit of bandwidth is",
     "caches.*.policy.suspect_drop_percent": "the suspicion gate is",
     "caches.*.policy.verify": "verification by policy is",
 }

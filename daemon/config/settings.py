@@ -16,7 +16,7 @@ from projections.policy import RANGES
 
 
 class DaemonConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """``[daemon]``: where the daemon lives, and how gentle it is to the servers.
+    """``[daemon]``: where the daemon lives, how gentle it is to the servers, and how fast.
 
     `check_memory` refuses a snapshot whose fork the free memory could not bear.
     """
@@ -25,6 +25,7 @@ class DaemonConfig(Struct, frozen=True, forbid_unknown_fields=True):
     data_dir: str = "/var/lib/valkeep"
     max_backups: Annotated[int, Meta(ge=1, le=64)] = 2
     check_memory: bool = True
+    bandwidth: str = ""
 
 
 class RolesConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -98,10 +99,15 @@ class StorageConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TimeoutConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """``[timeouts]``: when a cache is given up on; a stall is a time without a single byte."""
+    """``[timeouts]``: when a cache is given up on; a stall is a time without a single byte.
+
+    A whole job is ended that has given no sign of life for `job_stall_seconds`, whatever it was
+    waiting for: longer than every other time-out there is.
+    """
 
     connect_seconds: Annotated[float, Meta(ge=0.1, le=600)] = 10
     stall_seconds: Annotated[float, Meta(ge=1, le=3600)] = 60
+    job_stall_seconds: Annotated[float, Meta(ge=5, le=86400)] = 900
 
 
 class Config(Struct, frozen=True, forbid_unknown_fields=True):

@@ -4,6 +4,7 @@ from typing import assert_never
 
 from daemon.commands import (
     AdvanceSchedule,
+    CancelBackup,
     Command,
     DeleteBackup,
     ExpireBackups,
@@ -17,6 +18,7 @@ from daemon.commands import (
     ReportRestoreFailed,
     ReportSnapshot,
     ReportStored,
+    ReportStuck,
     ReportSwept,
     ReportUndone,
     ReportVault,
@@ -34,6 +36,7 @@ from daemon.decide import (
     attempts,
     backups,
     caches,
+    cancels,
     daemon,
     policies,
     restores,
@@ -45,6 +48,21 @@ from daemon.decide.decision import Context, Decision
 from projections.state import State
 
 __all__ = ["Context", "Decision", "decide"]
+
+
+_OfBackups = (
+    RequestBackup
+    | DeleteBackup
+    | ReportDeleted
+    | RequestSafetyBackup
+    | CancelBackup
+    | StartAttempt
+    | ReportSnapshot
+    | ReportStored
+    | ReportAttemptFailed
+    | ReportStuck
+    | ReportSwept
+)
 
 
 def decide(state: State, command: Command, context: Context) -> Decision:
@@ -61,16 +79,6 @@ def decide(state: State, command: Command, context: Context) -> Decision:
             return schedule.decide(state, command, context)
         case ExpireBackups():
             return retention.decide(state, command, context)
-        case RequestBackup() | DeleteBackup() | ReportDeleted() | RequestSafetyBackup():
-            return backups.decide(state, command, context)
-        case (
-            StartAttempt()
-            | ReportSnapshot()
-            | ReportStored()
-            | ReportAttemptFailed()
-            | ReportSwept()
-        ):
-            return attempts.decide(state, command, context)
         case (
             RequestRestore()
             | ReportPlan()
@@ -84,5 +92,24 @@ def decide(state: State, command: Command, context: Context) -> Decision:
             return vaults.decide(state, command)
         case StartDaemon() | StopDaemon():
             return daemon.decide(state, command, context)
+        case _:
+            return _of_backups(state, command, context)
+
+
+def _of_backups(state: State, command: _OfBackups, context: Context) -> Decision:
+    match command:
+        case RequestBackup() | DeleteBackup() | ReportDeleted() | RequestSafetyBackup():
+            return backups.decide(state, command, context)
+        case CancelBackup():
+            return cancels.decide(state, command)
+        case (
+            StartAttempt()
+            | ReportSnapshot()
+            | ReportStored()
+            | ReportAttemptFailed()
+            | ReportStuck()
+            | ReportSwept()
+        ):
+            return attempts.decide(state, command, context)
         case _:
             assert_never(command)

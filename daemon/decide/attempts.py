@@ -9,10 +9,12 @@ from daemon.commands import (
     ReportAttemptFailed,
     ReportSnapshot,
     ReportStored,
+    ReportStuck,
     ReportSwept,
     StartAttempt,
 )
 from daemon.decide.decision import Context, Decision, backup_by_id, superseded
+from daemon.decide.leftovers import stuck, swept
 from daemon.errors import Rejected
 from events.facts import Failure
 from events.types import (
@@ -21,7 +23,6 @@ from events.types import (
     BackupCompleted,
     BackupFailed,
     Event,
-    LeftoversSwept,
     RetryScheduled,
     SnapshotTaken,
 )
@@ -33,9 +34,12 @@ LAST_CALL = timedelta(seconds=30)
 """A retry that its delay would carry past the window's end starts so long before it instead."""
 
 
+_Report = ReportSnapshot | ReportStored | ReportAttemptFailed
+
+
 def decide(
     state: State,
-    command: StartAttempt | ReportSnapshot | ReportStored | ReportAttemptFailed | ReportSwept,
+    command: StartAttempt | _Report | ReportStuck | ReportSwept,
     context: Context,
 ) -> Decision:
     """The events of one report about an attempt."""
@@ -43,31 +47,36 @@ def decide(
     if isinstance(command, StartAttempt):
         return Decision((_start(state, backup, context),))
     if isinstance(command, ReportSwept):
-        if not backup.unswept or backup.phase == "running":
-            raise superseded(f"The sweep of {backup.backup_id}")
-        return Decision((LeftoversSwept(cache=backup.cache, backup_id=backup.backup_id),))
-    if backup.phase != "running":
+        return Decision((swept(backup, command),))
+    if isinstance(command, ReportStuck):
+        return Decision(_stuck(state, backup, command, context))
+    if backup.phase != "running" or command.attempt not in (None, backup.attempts):
         raise superseded(f"The attempt at backup {backup.backup_id}")
+    return Decision(_reported(state, backup, command, context))
+
+
+def _reported(
+    state: State, backup: Backup, command: _Report, context: Context
+) -> tuple[Event, ...]:
+    of, backup_id = backup.cache, backup.backup_id
     match command:
         case ReportSnapshot():
-            return Decision(
-                (
-                    SnapshotTaken(
-                        cache=backup.cache, backup_id=backup.backup_id, snapshot=command.snapshot
-                    ),
-                )
-            )
+            return (SnapshotTaken(cache=of, backup_id=backup_id, snapshot=command.snapshot),)
         case ReportStored():
-            return Decision(
-                (
-                    BackupCompleted(
-                        cache=backup.cache, backup_id=backup.backup_id, stored=command.stored
-                    ),
-                )
-            )
+            return (BackupCompleted(cache=of, backup_id=backup_id, stored=command.stored),)
         case ReportAttemptFailed():
             cut = Cut(command.failure, command.by_daemon)
-            return Decision(failed(state, backup, cut, context))
+            return failed(state, backup, cut, context)
+
+
+def _stuck(
+    state: State, backup: Backup, command: ReportStuck, context: Context
+) -> tuple[Event, ...]:
+    """The attempt that runs has failed by it, if one runs; and what is left is swept apart."""
+    if backup.phase != "running":
+        return (stuck(backup, command.doing),)
+    end, *then = failed(state, backup, Cut(command.failure, by_daemon=False), context)
+    return (end, stuck(backup, command.doing), *then)
 
 
 def _start(state: State, backup: Backup, context: Context) -> AttemptStarted:
@@ -126,12 +135,20 @@ def _why_no_more(state: State, backup: Backup, cut: Cut, context: Context) -> st
     match backup.kind:
         case "safety":
             return "a safety backup has one attempt"
+        case "manual" if (why := _out_of_service(state, backup)) is not None:
+            return why
         case "manual":
             again = cut.by_daemon and backup.attempts == 1
             what = "a manual backup has one attempt, and one more if the daemon itself failed"
             return None if again else what
         case "auto":
             return _why_no_retry(state, backup, context.now)
+
+
+def _out_of_service(state: State, backup: Backup) -> str | None:
+    """A manual backup has no window that would end its waiting for a suspended cache (C3)."""
+    cache = state.caches.get(backup.cache)
+    return f"its cache is suspended: {cache.suspended}" if cache and cache.suspended else None
 
 
 def _why_no_retry(state: State, backup: Backup, now: datetime) -> str | None:

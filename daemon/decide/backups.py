@@ -94,7 +94,8 @@ def _deletion(state: State, command: DeleteBackup) -> DeletionRequested:
         raise Rejected(
             "backup-unfinished",
             f"{what} is still being made.",
-            f"Wait for its end: `valkeep backup show {backup.backup_id}`.",
+            f"Wait for its end (`valkeep backup show {backup.backup_id}`), or end it now: "
+            f"`valkeep backup cancel {backup.backup_id}`.",
         )
     if backup.backup_id in state.held:
         raise Rejected(

@@ -1,5 +1,7 @@
 """Deciding on caches: adding, changing, removing, and the ones a file declares (C1-C3, A10)."""
 
+from collections.abc import Iterator
+
 from daemon.commands import (
     AddCache,
     DeclaredCache,
@@ -23,6 +25,7 @@ from events.types import (
     Event,
     RestoreFailed,
 )
+from projections.caches import Cache
 from projections.restores import Restore
 from projections.state import State
 
@@ -122,7 +125,19 @@ def _reconciled(state: State, command: ReconcileCaches, context: Context) -> tup
             reason = f"it is no longer declared in {command.file}"
             events += settled(state, name, context)
             events.append(CacheSuspended(cache=name, reason=reason))
+            events += _without_window(state, known, reason)
     return tuple(events)
+
+
+def _without_window(state: State, cache: Cache, reason: str) -> Iterator[BackupAbandoned]:
+    """Manual backups that wait: nothing would ever end that, and none is begun any more (C3).
+
+    Auto backups wait on inside their windows, for the cache may come back in time.
+    """
+    for _, backup in sorted(state.catalog.get(cache.name, {}).items()):
+        if backup.kind == "manual" and backup.phase == "waiting":
+            why = f"its cache was suspended before it could start: {reason}"
+            yield BackupAbandoned(cache=cache.name, backup_id=backup.backup_id, reason=why)
 
 
 def _agreed(state: State, wanted: DeclaredCache, file: str) -> tuple[Event, ...]:

@@ -6,6 +6,7 @@ is read as if a stranger had written it, for that may be so.
 
 import hashlib
 import re
+from collections.abc import Iterable
 
 import msgspec
 
@@ -101,7 +102,14 @@ async def delete_backup(
     The manifest goes first: from then on the backup does not exist, whatever happens next. The
     data is asked for by its name at last: a listing that came back short is no proof (S1).
     """
-    for attempt in range(attempts, 0, -1):
+    await delete_attempts(vault, cache, backup_id, range(attempts, 0, -1))
+
+
+async def delete_attempts(
+    vault: Vault, cache: CacheName, backup_id: BackupId, attempts: Iterable[int]
+) -> None:
+    """As `delete_backup`, for these attempts only."""
+    for attempt in attempts:
         folder = names.backup_folder(cache, backup_id, attempt)
         await vault.delete(names.manifest_object(cache, backup_id, attempt))
         await vault.clear(folder)

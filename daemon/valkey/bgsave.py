@@ -6,7 +6,7 @@ refused; the file is never read on a mere likelihood.
 """
 
 import os
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from daemon.errors import Failed, Permanent, Transient
 from daemon.ports import Offload
+from daemon.valkey.child import call_off, idle, saved
 from daemon.valkey.connection import Node, open_node
 from daemon.valkey.history import difference, failed_over
 from daemon.valkey.info import Saving, fields, saving
@@ -28,8 +29,6 @@ from events.facts import SnapshotFacts
 CHUNK_BYTES = 1 << 20
 TRIES = 5
 TICK_MICROS = 20_000
-FIRST_PAUSE_SECONDS = 0.01
-LONGEST_PAUSE_SECONDS = 0.1
 _FOREIGN = "another client saved at the same time"
 
 
@@ -145,18 +144,18 @@ async def _proven(
 async def _save(node: Node, path: Path, occasion: Occasion, offload: Offload) -> Save:
     """Have the server save, and wait until it has; other children are waited for first."""
     while True:
-        before, run_id = await _until(
-            node,
-            lambda state: not state.child,
-            lambda: occasion.progress.phase("waiting for another save"),
-        )
+        before, run_id = await idle(node, occasion.progress)
         old_file = await offload(identity, path)
         server_seconds = _seconds(await node.items("TIME"), node)
         if await _begun(node):
             break
     occasion.progress.phase("saving")
     started_at, forked = occasion.clock.now(), anyio.current_time()
-    after, _ = await _until(node, lambda state: not state.running)
+    try:
+        after = await saved(node, occasion.progress)
+    except anyio.get_cancelled_exc_class():
+        await call_off(occasion, before, run_id)
+        raise
     fork_seconds = anyio.current_time() - forked
     if not after.ok:
         raise Transient(
@@ -212,26 +211,6 @@ def written_by(info: Mapping[str, str], header: Header) -> bool:
     expected = info.get("master_replid") if info.get("repl_backlog_active") == "1" else None
     found = header.fields.get("repl-id")
     return found == expected or (found is None and info.get("role") == "slave")
-
-
-async def _until(
-    node: Node, done: Callable[[Saving], bool], waits: Callable[[], None] = lambda: None
-) -> tuple[Saving, str]:
-    """Wait until the server's saves are so; the state then, and which run of the server it is.
-
-    `waits` is called once if it is not so already. Lasts as long as a child of the server
-    does, whose life shows in each answer to ``INFO``.
-    """
-    pause = FIRST_PAUSE_SECONDS
-    while True:
-        info = fields(await node.text("INFO"))
-        state = saving(info)
-        if done(state):
-            return state, info.get("run_id", "")
-        if pause == FIRST_PAUSE_SECONDS:
-            waits()
-        await anyio.sleep(pause)
-        pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
 
 async def _begun(node: Node) -> bool:

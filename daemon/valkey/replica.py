@@ -39,6 +39,10 @@ from events.facts import SnapshotFacts
 WORTHWHILE_BYTES = 256 << 10
 
 
+CLOSED = "the connection is closed, and the server ends its child if it was only for us"
+"""The last phase of one that was ended: without a reader a diskless child is killed. [tried]"""
+
+
 class Link:
     """A wire and a session: what the server sent, as events, in order."""
 
@@ -116,6 +120,7 @@ class Replication:
         await self._link.begin()
         while self._payload is None:
             self._early += self._understood(await self._link.receive())
+            self._occasion.progress.advance(0)  # a newline is a sign of life, too
         self._occasion.progress.phase("reading", self.expected_bytes)
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
@@ -222,6 +227,9 @@ async def replicate(occasion: Occasion, *, eof: bool = True) -> AsyncGenerator[R
         snapshot = Replication(Link(wire, session, login, occasion.timeouts.stall), occasion)
         await snapshot.begin()
         yield snapshot
+    except anyio.get_cancelled_exc_class():
+        occasion.progress.phase(CLOSED)
+        raise
     finally:
         wire.close()
 

@@ -6,7 +6,7 @@ bytes come from, and what makes them right, is the source's business.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 import anyio
 from msgspec import Struct
@@ -84,7 +84,9 @@ class Seeder:
         await replica.wire.send(replica.primary.header(plain_bytes))
         held: list[bytes] = []
         seen_bytes = held_bytes = 0
-        async with chunks() as source:
+        async with chunks() as source, AsyncExitStack() as failing:
+            # At once: leaving the chunks may have to wait for a vault that hangs.
+            failing.callback(replica.wire.abort)
             while (chunk := await self._next(source)) is not None:
                 seen_bytes += len(chunk)
                 if seen_bytes > plain_bytes:
@@ -94,6 +96,7 @@ class Seeder:
                 while held_bytes - len(held[0]) >= HELD_BACK_BYTES:
                     held_bytes -= len(held[0])
                     await self._send(replica, held.pop(0))
+            failing.pop_all()
         if seen_bytes != plain_bytes:
             raise _wrong_length(expected=plain_bytes, found=seen_bytes)
         for chunk in held:
@@ -123,6 +126,7 @@ class Seeder:
         while True:
             with anyio.move_on_after(self._patience.load) as waiting:
                 data = await replica.wire.receive()
+                self._progress.advance(0)
                 if not data:
                     raise Lost("it closed the connection while loading")
                 events = replica.primary.receive(data)

@@ -18,12 +18,16 @@ from events.log import LogCorrupt
 from events.types import (
     AttemptStarted,
     BackupAbandoned,
+    BackupCancelled,
     BackupCompleted,
     BackupDeleted,
+    BackupFailed,
     BackupRequested,
     BackupSkipped,
     DeletionRequested,
     LeftoversSwept,
+    RetryScheduled,
+    SnapshotTaken,
 )
 from projections import catalog
 from projections.catalog import Backup
@@ -170,11 +174,36 @@ def two_attempts_at_most(view: View) -> Complaints:
 
 
 def gone_means_gone(view: View) -> Complaints:
-    """S1, I5: when the log says swept or deleted, nothing of it is in the vault."""
-    if isinstance(view.last, LeftoversSwept | BackupDeleted) and not view.late_effects:
-        left = view.far.under(f"caches/{view.last.cache}/{view.last.backup_id}")
-        if left:
-            yield f"{type(view.last).__name__}, and yet there is {left}"
+    """S1, I5: when the log says swept or deleted, nothing of it is in the vault.
+
+    But what a call that has not returned may still reach, and a complete backup's own folder.
+    """
+    if not isinstance(view.last, LeftoversSwept | BackupDeleted) or view.late_effects:
+        return
+    cache, backup_id = view.last.cache, view.last.backup_id
+    left = view.far.under(f"caches/{cache}/{backup_id}")
+    if isinstance(view.last, LeftoversSwept):
+        entry = view.entry(view.last)
+        elsewhere = {folder_of(cache, backup_id, attempt) for attempt in entry.stuck}
+        if view.last.attempts:
+            swept = {folder_of(cache, backup_id, attempt) for attempt in view.last.attempts}
+            left = [name for name in left if name.startswith(tuple(swept))]
+        left = [name for name in left if not name.startswith(tuple(elsewhere))]
+    if left:
+        yield f"{type(view.last).__name__}, and yet there is {left}"
+
+
+def cancelled_is_over(view: View) -> Complaints:
+    """A backup that was cancelled had not ended, and nothing follows from it but its sweep."""
+    if isinstance(view.last, BackupCancelled):
+        ends = (BackupCompleted, BackupAbandoned, BackupSkipped, BackupCancelled)
+        if sum(view.of(kind)[view.last.backup_id] for kind in ends) > 1:
+            yield f"{view.last.backup_id} was cancelled, and had ended before"
+    elif isinstance(view.last, BackupFailed | RetryScheduled | SnapshotTaken):
+        of, backup_id = view.last, view.last.backup_id
+        yield from (
+            f"{of} after it was cancelled" for _ in range(view.of(BackupCancelled)[backup_id])
+        )
 
 
 def deletion_was_asked_for(view: View) -> Complaints:
@@ -192,7 +221,8 @@ def outcomes_come_once(view: View) -> Complaints:
             mine = view.last.backup_id
         case _:
             return
-    ends = sum(view.of(kind)[mine] for kind in (BackupCompleted, BackupAbandoned, BackupSkipped))
+    outcomes = (BackupCompleted, BackupAbandoned, BackupSkipped, BackupCancelled)
+    ends = sum(view.of(kind)[mine] for kind in outcomes)
     if ends > (0 if isinstance(view.last, AttemptStarted) else 1):
         yield f"{mine} has several outcomes, or an attempt after its outcome"
 
@@ -202,6 +232,7 @@ def everything_has_ended(view: View) -> Complaints:
     for work in outstanding(view.state):
         yield f"{work} is outstanding"
     ended = view.of(BackupCompleted) + view.of(BackupAbandoned) + view.of(BackupSkipped)
+    ended += view.of(BackupCancelled)
     for backup_id in view.of(BackupRequested).keys() - ended.keys():
         yield f"{backup_id} has no outcome"
 
@@ -242,6 +273,7 @@ AFTER_EVENTS: tuple[Invariant, ...] = (
     gone_means_gone,
     deletion_was_asked_for,
     outcomes_come_once,
+    cancelled_is_over,
     reasons_are_given,
 )
 AFTER_EFFECTS: tuple[Invariant, ...] = (

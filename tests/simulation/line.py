@@ -20,10 +20,23 @@ T = TypeVar("T")
 LATENCY = 0.010
 HANG_SECONDS = 300.0
 """How long a call hangs before its adapter gives it up."""
+SIGN_SECONDS = 300.0
+"""How often something slow gives a sign of life, if it gives any."""
 
 FaultKind = Literal[
-    "before", "after", "late", "permanent", "odd", "short", "flipped", "torn", "hang", "frozen"
+    "before",
+    "after",
+    "late",
+    "permanent",
+    "odd",
+    "short",
+    "flipped",
+    "torn",
+    "hang",
+    "frozen",
+    "stuck",
 ]
+"""A call that is frozen never returns; one that is stuck does, some time, and heeds nothing."""
 
 
 class Sky(Protocol):
@@ -46,6 +59,10 @@ class Sky(Protocol):
         """After how many seconds a late effect lands; or before which of the calls to come."""
         ...
 
+    def stuck(self) -> float:
+        """After how many seconds a call returns that is stuck; it has its effect then."""
+        ...
+
 
 class Weather(Struct, frozen=True):
     """Weather that is foretold: a fault for each of these calls, and for no other.
@@ -58,6 +75,7 @@ class Weather(Struct, frozen=True):
     late_by: float = 0.5
     late_calls: int | None = None
     stubborn: bool = False
+    stuck_seconds: float = 2400.0
 
     def fault(self, number: int, what: str) -> FaultKind | None:  # noqa: ARG002
         """See `Sky.fault`."""
@@ -70,6 +88,10 @@ class Weather(Struct, frozen=True):
     def late(self) -> tuple[float, int | None]:
         """See `Sky.late`."""
         return self.late_by, self.late_calls
+
+    def stuck(self) -> float:
+        """See `Sky.stuck`."""
+        return self.stuck_seconds
 
 
 CLEAR = Weather()
@@ -101,15 +123,20 @@ class Line:
         return kind
 
     async def call(
-        self, what: str, effect: Callable[[Far], T], torn: Callable[[Far], object] | None = None
+        self,
+        what: str,
+        effect: Callable[[Far], T],
+        torn: Callable[[Far], object] | None = None,
+        sign: Callable[[], None] = lambda: None,
     ) -> T:
         """The way there, the effect, the way back; each may be cut off.
 
-        `torn` is what remains of the effect when only a part of it gets there.
+        `torn` is what remains of the effect when only a part of it gets there. A slow way there
+        gives signs of life.
         """
         fault = self.fault(what)
         with self.doing(what):
-            await self._way_there(what, effect, fault)
+            await self._way_there(what, effect, fault, sign)
             if fault == "torn" and torn is not None:
                 self.do(what, torn)
                 raise _error(fault, what)
@@ -120,10 +147,23 @@ class Line:
             return result
 
     async def _way_there(
-        self, what: str, effect: Callable[[Far], object], fault: FaultKind | None
+        self,
+        what: str,
+        effect: Callable[[Far], object],
+        fault: FaultKind | None,
+        sign: Callable[[], None],
     ) -> None:
+        if fault == "stuck":
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(self._weather.stuck())
+            return
         try:
-            await anyio.sleep(self._weather.seconds(what))
+            seconds = self._weather.seconds(what)
+            while seconds > SIGN_SECONDS:
+                await anyio.sleep(SIGN_SECONDS)
+                seconds -= SIGN_SECONDS
+                sign()
+            await anyio.sleep(seconds)
             if fault == "frozen":
                 await anyio.sleep_forever()
         except anyio.get_cancelled_exc_class():

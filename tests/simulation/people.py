@@ -12,6 +12,7 @@ import anyio
 
 from daemon.commands import (
     AddCache,
+    CancelBackup,
     Command,
     DeclaredCache,
     DeleteBackup,
@@ -49,7 +50,7 @@ class People:
     @cached_property
     def habits(self) -> tuple[str, ...]:
         """What they do now and then."""
-        return ("policy", "remove", "file", "manual", "by hand", "delete")
+        return ("policy", "remove", "file", "manual", "by hand", "delete", "cancel")
 
     def file(self) -> ReconcileCaches | None:
         """What the configuration file declares; None where there is none."""
@@ -124,9 +125,18 @@ class People:
                 return RequestBackup(name, f"manual-{self._said}")
             case "by hand":
                 return RequestAutoBackup(name)
+            case "cancel":
+                return self._cancel(life)
             case _:
                 listed = list(catalog.listed(life.ledger.state.catalog))
                 return DeleteBackup(self._dice.choice(listed).backup_id) if listed else None
+
+    def _cancel(self, life: Life) -> Command | None:
+        """One that waits or runs; or, at times, one that is complete already."""
+        state = life.ledger.state
+        under_way = [b for b in catalog.living(state.catalog) if b.phase != "complete"]
+        found = under_way or list(catalog.listed(state.catalog))
+        return CancelBackup(self._dice.choice(found).backup_id) if found else None
 
     async def _edit(self, life: Life, number: int) -> None:
         """A cache enters the file, or leaves it, or gets another policy there."""

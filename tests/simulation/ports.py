@@ -169,7 +169,9 @@ class FarCaches:
         is_open, url = self._line.far.open_snapshots, settings.url
         is_open[url] = is_open.get(url, 0) + 1
         try:
-            rdb = await self._line.call(f"snapshot {url}", lambda far: far.snapshot())
+            rdb = await self._line.call(
+                f"snapshot {url}", lambda far: far.snapshot(), sign=lambda: progress.advance(0)
+            )
             yield FarSnapshot(self._line, rdb)
         finally:
             is_open[url] -= 1

@@ -13,19 +13,20 @@ from tests.simulation.line import FaultKind
 from tests.simulation.setting import Setting
 
 BEFALLS: dict[str, tuple[FaultKind, ...]] = {
-    "snapshot": ("before", "permanent", "odd", "hang"),
-    "piece": ("before", "short", "flipped", "hang"),
-    "facts": ("before", "hang"),
-    "create": ("before", "after", "permanent", "hang"),
-    "write": ("before", "after", "late", "torn", "hang"),
-    "commit": ("before", "after", "late", "hang"),
-    "abort": ("before", "after", "late", "hang"),
-    "put_new": ("before", "after", "hang"),
-    "get": ("before", "hang"),
-    "delete": ("before", "after", "late", "hang", "permanent"),
-    "clear": ("before", "after", "late", "hang", "permanent"),
+    "snapshot": ("before", "permanent", "odd", "hang", "frozen"),
+    "piece": ("before", "short", "flipped", "hang", "frozen"),
+    "facts": ("before", "hang", "frozen"),
+    "create": ("before", "after", "permanent", "hang", "stuck"),
+    "write": ("before", "after", "late", "torn", "hang", "frozen", "stuck"),
+    "commit": ("before", "after", "late", "hang", "stuck"),
+    "abort": ("before", "after", "late", "hang", "stuck"),
+    "put_new": ("before", "after", "hang", "stuck"),
+    "get": ("before", "hang", "frozen", "stuck"),
+    "delete": ("before", "after", "late", "hang", "permanent", "frozen", "stuck"),
+    "clear": ("before", "after", "late", "hang", "permanent", "frozen", "stuck"),
 }
 OF_THE_CACHE = ("snapshot", "piece", "facts")
+STUCK_SECONDS = (1000.0, 4000.0, 6 * 3600.0, 24 * 3600.0)
 LONGEST_SECONDS = 4 * 3600.0
 
 
@@ -99,3 +100,7 @@ class Storm:
         if self._dice.random() < 0.5:
             return 0.0, 1 + int(self._dice.paretovariate(0.7)) % 300
         return self._dice.expovariate(1.0 / self._dice.choice((1.0, 60.0, 3600.0))), None
+
+    def stuck(self) -> float:
+        """See `Sky.stuck`: until the file system is mounted again, or for a day."""
+        return self._dice.choice(STUCK_SECONDS)

@@ -28,19 +28,21 @@ ONCE_FAILED = {
 }
 FAULTS = {
     *("before", "after", "late", "permanent", "odd", "short", "flipped", "torn", "hang"),
+    *("frozen", "stuck"),
     *("slow", "stall", "outage", "before at append", "after at append"),
 }
 HAPPENINGS = {
     *("killed", "stopped", "long away", "clock forward", "clock back", "clock ahead", "pause"),
     *("killed within append", "killed within commit", "killed within clear"),
     *("killed within delete", "killed within write", "killed within snapshot"),
-    *("policy", "remove", "file", "manual", "by hand", "delete"),
+    *("policy", "remove", "file", "manual", "by hand", "delete", "cancel"),
     *("hung up on policy", "hung up on manual", "hung up on by hand"),
     *("summer begins", "summer ends"),
 }
 OUTCOMES = {
     *("BackupCompleted", "BackupFailed", "RetryScheduled", "BackupAbandoned", "BackupSkipped"),
     *("BackupDeferred", "WindowMissed", "RetentionExpired", "DeletionRequested", "BackupDeleted"),
+    *("BackupCancelled", "LeftoversStuck"),
     *("LeftoversSwept", "CacheSuspended", "CacheRemoved", "PolicySet", "AttemptStarted"),
 }
 

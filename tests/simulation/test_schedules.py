@@ -229,26 +229,6 @@ def test_served_windows_are_not_missed_after_a_clock_was_ahead() -> None:
     assert {AUTO: "complete"} == world.backups()
 
 
-def test_call_that_never_returns_holds_up_its_own_cache_only() -> None:
-    """Fault 30: each adapter ends its own calls; what hangs all the same holds one place.
-
-    Nothing in the core gives it up. The next windows of its cache are skipped, and say so, until
-    the daemon is started again.
-    """
-    (snapshot, *_) = _calls("snapshot")
-
-    async def frozen(life: Life) -> None:
-        await add(life)
-        await until(life, 20 * MINUTE)
-        life.stop()
-
-    world = World()
-    assert world.live(frozen, Plan(weather=Weather({snapshot: "frozen"}))) == "stopped"
-    assert {AUTO: "running"} == world.backups()
-    assert world.live(_wait) == "done"
-    assert {AUTO: "failed"} == world.backups()
-
-
 def test_backup_by_hand_is_the_windows_own() -> None:
     """A5b: one made by hand in an open window serves it, and the scheduler makes no other."""
 

@@ -16,6 +16,7 @@ from events.facts import BackupId, BackupKind, CacheName, Occurrence, Policy
 from events.types import (
     AttemptStarted,
     BackupAbandoned,
+    BackupCancelled,
     BackupCompleted,
     BackupDeleted,
     BackupFailed,
@@ -27,6 +28,8 @@ from events.types import (
     CacheSuspended,
     DeletionRequested,
     Event,
+    LeftoversStuck,
+    LeftoversSwept,
     PolicySet,
     RetentionExpired,
     RetryScheduled,
@@ -60,6 +63,7 @@ class Entry(Struct):
     retry_at: datetime | None = None
     taken_at: datetime | None = None
     outcome: str = ""
+    stuck: frozenset[int] = frozenset()
     deletion: str = ""
     expired: bool = False
 
@@ -216,9 +220,14 @@ def _note(view: View, event: Event) -> None:
             | BackupFailed()
             | RetryScheduled()
             | BackupAbandoned()
+            | BackupCancelled()
             | BackupSkipped()
         ):
             _of_attempt(view, event)
+        case LeftoversStuck() | LeftoversSwept():
+            entry, they = view.entry(event), frozenset(event.attempts)
+            is_stuck = isinstance(event, LeftoversStuck)
+            entry.stuck = entry.stuck | they if is_stuck else entry.stuck - they
         case RetentionExpired():
             view.entry(event).expired = True
         case DeletionRequested():
@@ -287,6 +296,7 @@ def _of_attempt(
     | BackupFailed
     | RetryScheduled
     | BackupAbandoned
+    | BackupCancelled
     | BackupSkipped,
 ) -> None:
     entry, keeping = view.entry(event), view.caches[event.cache]
@@ -306,12 +316,19 @@ def _of_attempt(
         case BackupCompleted():
             entry.outcome, entry.running = "complete", False
             _succeeded(keeping, entry)
-        case BackupAbandoned() | BackupSkipped():
+        case BackupAbandoned() | BackupSkipped() | BackupCancelled():
             entry.running = False
-            entry.outcome = "abandoned" if isinstance(event, BackupAbandoned) else "skipped"
+            entry.outcome = _OUTCOMES[type(event)]
     keeping.running.discard(event.backup_id)
     if entry.running:
         keeping.running.add(event.backup_id)
+
+
+_OUTCOMES: dict[type[Event], str] = {
+    BackupAbandoned: "abandoned",
+    BackupSkipped: "skipped",
+    BackupCancelled: "cancelled",
+}
 
 
 def _succeeded(keeping: Keeping, entry: Entry) -> None:

@@ -5,6 +5,7 @@ Knows how a life begins (the log is read) and how it ends: all is done, a gracef
 daemon does in a life is the daemon's own code.
 """
 
+import asyncio
 import gc
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -41,6 +42,10 @@ from tests.support.samples import HERE, MAIN
 
 DOWN_SECONDS = 3.0
 """How long the daemon is away after its end."""
+HARD_END_SECONDS = 25.0
+"""After SIGTERM the daemon's own alarm ends it, if it has not ended by itself."""
+AGED_SECONDS = 1000.0
+"""After a life of so long all rubbish is collected, not only the young."""
 PATIENCE_SECONDS = 3600.0
 """How long a life may take to finish everything."""
 
@@ -155,11 +160,13 @@ class World:
         the world, and what the dead say when they are collected is not heard.
         """
         gc.disable()
+        began = self.far.now
         try:
             return self._live(script, plan)
         finally:
+            # What was there for hours has grown old, and is not among the young rubbish.
             with unheard():
-                gc.collect(1)
+                gc.collect(2 if self.far.now - began > AGED_SECONDS else 1)
             gc.enable()
 
     def _live(self, script: Script, plan: Plan) -> End:
@@ -172,6 +179,7 @@ class World:
             finally:
                 crashes = [line for line in logs if line["event"] == "work crashed"]
                 loop.abandon()
+                del loop  # or the traceback of a verdict would keep the dead
         if crashes:
             checker.complain("nothing_crashes", detail=str(crashes))
         checker.verdict()
@@ -264,6 +272,13 @@ class _Run:
         if self._working is not None:
             self.stopped = True
             self._working.cancel()
+            loop = asyncio.get_running_loop()
+            assert isinstance(loop, VirtualLoop)
+            loop.call_later(HARD_END_SECONDS, self._end_hard, loop)
+
+    @staticmethod
+    def _end_hard(loop: VirtualLoop) -> None:
+        loop.kill_at = loop.steps + 1
 
     def _leave(self) -> None:
         if self._talk is not None:

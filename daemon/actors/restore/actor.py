@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 import anyio
 from msgspec import Struct
 
+from daemon.actors.holding import bounded_elsewhere
 from daemon.actors.restore.planning import Planning, Visit, known, planned, unlocked
 from daemon.actors.seams import ReadableVaults
 from daemon.commands import (
@@ -218,7 +219,8 @@ class RestoreActor:
         job.progress.phase("waiting for the safety backup")
         outcome = await self._ledger.report(RequestSafetyBackup(job.restore.restore_id))
         backup_id = next(e.backup_id for e in outcome.events if isinstance(e, BackupRequested))
-        backup = await self._ended(job.restore, backup_id)
+        async with bounded_elsewhere(job.progress):  # by the safety backup's own deadline
+            backup = await self._ended(job.restore, backup_id)
         if backup is None or backup.phase != "complete":
             why = backup.failure.message if backup and backup.failure else "it was given up"
             raise Transient(
@@ -255,7 +257,8 @@ class RestoreActor:
     async def _make_durable(self, job: Job, served_seconds: float) -> RestoreResult:
         job.progress.phase("making it durable")
         durability = Durability(job.visit.target, job.hold, DURABLE_SECONDS)
-        sentence = await durability.wait(job.plan.load_mode, job.earlier)
+        async with bounded_elsewhere(job.progress):
+            sentence = await durability.wait(job.plan.load_mode, job.earlier)
         lost = await evicted(job.visit.target.node, job.earlier)
         warnings = () if not lost else (_eviction(lost),)
         return RestoreResult(

@@ -74,8 +74,11 @@ HOUSE: Mapping[str, Room] = {
     "daemon.answers": Room((*TRUTH, "daemon.answers", "daemon.commands"), ("msgspec",), pure=True),
     "daemon.board": Room((), ("msgspec",), pure=True),
     "daemon.bech32": Room(pure=True),
+    "daemon.rates": Room(pure=True),
     # The rules of a policy are written once, for the file and for commands.
-    "daemon.config": Room(("daemon.config", "daemon.bech32", "projections.policy"), ("msgspec",)),
+    "daemon.config": Room(
+        ("daemon.config", "daemon.bech32", "daemon.rates", "projections.policy"), ("msgspec",)
+    ),
     "daemon.decide": Room(
         (*TRUTH, "projections", "daemon.decide", "daemon.commands"), ("msgspec",), pure=True
     ),
@@ -100,7 +103,9 @@ HOUSE: Mapping[str, Room] = {
     "daemon.valkey.replication": Room(("daemon.valkey",), ("msgspec",), pure=True),
     "daemon.valkey.primary": Room(("daemon.valkey",), ("msgspec",), pure=True),
     "daemon.valkey.rdb": Room(("daemon.valkey",), ("msgspec", "anycrc"), pure=True),
-    "daemon.storage": Room(("daemon.storage",), ("msgspec", "anyio", "structlog", "zstandard")),
+    "daemon.storage": Room(
+        ("daemon.rates", "daemon.storage"), ("msgspec", "anyio", "structlog", "zstandard")
+    ),
     "daemon.storage.age": Room(
         ("daemon.storage.age", "daemon.bech32"), ("msgspec", "cryptography")
     ),
@@ -121,6 +126,8 @@ HOUSE: Mapping[str, Room] = {
             *TRUTH,
             "projections",
             "daemon.actors.bulkhead",
+            "daemon.actors.holding",
+            "daemon.actors.job",
             "daemon.actors.seams",
             "daemon.board",
             "daemon.commands",
@@ -138,6 +145,7 @@ HOUSE: Mapping[str, Room] = {
             "projections",
             "daemon.api",
             "daemon.board",
+            "daemon.rates",
             "daemon.ledger",
             *WIRE,
         ),

@@ -411,3 +411,19 @@ def _problems(text: str) -> tuple[Problem, ...]:
     with pytest.raises(ConfigError) as caught:
         load(dedent(text), FILE)
     return caught.value.problems
+
+
+def test_limits_of_bandwidth() -> None:
+    """V7: the daemon's and a cache's limit are kept as written; wrong ones are told all at once."""
+    text = '[daemon]\nbandwidth = "{}"\n[caches.orders]\nurl = "valkey://h"\nbandwidth = "{}"\n'
+    config = load(VAULT + text.format("1.5GB/s", "20MB"), Path("v.toml"))
+    limits = (config.daemon.bandwidth, config.caches[CacheName("orders")].bandwidth)
+    assert ("1.5GB/s", "20MB") == limits
+
+    problems = _problems(VAULT + text.format("fast", "101GB"))
+    assert ["daemon.bandwidth", "caches.orders.bandwidth"] == [p.setting for p in problems]
+    assert ["is not a bandwidth", "out of range"] == [
+        problems[0].wrong,
+        problems[1].wrong.rpartition("which is ")[2],
+    ]
+    assert all("100MB" in problem.allowed for problem in problems)

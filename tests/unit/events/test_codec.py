@@ -50,6 +50,9 @@ GOLDEN = (
     "cache-reconfigured-3",
     "policy-set-2",
     "snapshot-taken-2",
+    "backup-cancelled-1",
+    "leftovers-stuck-1",
+    "leftovers-swept-2",
 )
 
 
