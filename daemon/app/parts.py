@@ -52,7 +52,7 @@ class Daemon:
         self.basics = basics
         self.roles = Roles(**structs.asdict(config.roles))
         self.shelf = Shelf(
-            openers(config, basics.offload, basics.ids),
+            openers(config, basics.offload, basics.ids, basics.clock),
             basics.installation,
             used=lambda name: stored_in(basics.ledger.state.catalog, name),
         )
@@ -88,7 +88,8 @@ class Daemon:
 
     def take_vaults(self, config: Config) -> None:
         """Use the vaults of a configuration that was read again."""
-        self.shelf.replace(openers(config, self.basics.offload, self.basics.ids))
+        basics = self.basics
+        self.shelf.replace(openers(config, basics.offload, basics.ids, basics.clock))
         self.keyring.replace(vault_keys(config))
         self.vault_urls.clear()
         self.vault_urls.update(_urls(config))

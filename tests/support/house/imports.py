@@ -110,6 +110,7 @@ HOUSE: Mapping[str, Room] = {
             "msgspec",
             "anyio",
             "structlog",
+            "anycrc",
             "aiobotocore",
             "botocore",
             "aiohttp",
