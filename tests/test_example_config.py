@@ -95,7 +95,7 @@ def test_every_line_of_the_example_can_be_uncommented(home: str) -> None:
     config = load(text, EXAMPLE)
 
     vault = config.vaults[VaultName("main")]
-    assert "http://127.0.0.1:9000" == vault.endpoint_url
+    assert "https://s3.example:9000" == vault.endpoint_url
     assert getattr(vault, f"secret_access_key{home}")
     assert getattr(config.caches[CacheName("orders")], f"password{home}")
 

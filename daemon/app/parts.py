@@ -55,7 +55,7 @@ class Daemon:
         self.basics = basics
         self.roles = Roles(**structs.asdict(config.roles))
         self.shelf = Shelf(
-            openers(config, basics.offload, basics.ids),
+            openers(config, basics.offload, basics.ids, basics.clock),
             basics.installation,
             used=lambda name: stored_in(basics.ledger.state.catalog, name),
         )
@@ -88,14 +88,15 @@ class Daemon:
                 ids=basics.ids,
             ),
         )
-        self._sickroom = Sickroom(self.shelf, basics.ids, config)
+        self._sickroom = Sickroom(self.shelf, basics.ids, basics.clock, config)
         self.doctor, self.rounds = self._doctor(config, engines)
         self.outside = self._outside()
 
     def take_vaults(self, config: Config) -> None:
         """Use the vaults of a configuration that was read again, and its limit of bandwidth."""
+        basics = self.basics
         self.bandwidth.set(config.daemon.bandwidth)
-        self.shelf.replace(openers(config, self.basics.offload, self.basics.ids))
+        self.shelf.replace(openers(config, basics.offload, basics.ids, basics.clock))
         self.keyring.replace(vault_keys(config))
         self.vault_urls.clear()
         self.vault_urls.update(_urls(config))

@@ -1,14 +1,16 @@
 """From the configuration's vaults to opened ones: where they are and with which keys."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Protocol
 
 from daemon.app.real import ForsakenThreads, secret
 from daemon.config import Config, VaultConfig
 from daemon.errors import BadRequest
-from daemon.ports import Ids, Offload
+from daemon.ports import Clock, Ids, Offload
 from daemon.storage.factory import VaultSettings, open_vault
 from daemon.storage.sealing import VaultKeys
+from daemon.storage.settings import Placement, S3Keys
 from daemon.storage.shelf import Opener, Shelf
 from daemon.storage.vault import Vault
 from events.facts import VaultName
@@ -24,14 +26,14 @@ class Pool(Protocol):
         ...
 
 
-def openers(config: Config, pool: Pool, ids: Ids) -> Mapping[VaultName, Opener]:
-    """How each configured vault is opened; secrets are read when that happens.
+def openers(config: Config, pool: Pool, ids: Ids, clock: Clock) -> Mapping[VaultName, Opener]:
+    """How each configured vault is opened; secrets are read when it connects.
 
     Each has threads of its own, new ones whenever the configuration is read: one whose disk
     hangs takes none from the others.
     """
     return {
-        name: _Opening(settings, pool.apart(), ids)
+        name: _Opening(settings, pool.apart(), ids, clock)
         for name, settings in sorted(config.vaults.items())
     }
 
@@ -42,9 +44,10 @@ class Sickroom:
     A vault in S3 is the daemon's own one: it hangs on the network alone, and can be left.
     """
 
-    def __init__(self, shelf: Shelf, ids: Ids, config: Config) -> None:
+    def __init__(self, shelf: Shelf, ids: Ids, clock: Clock, config: Config) -> None:
         self._shelf = shelf
         self._ids = ids
+        self._clock = clock
         self._pool = ForsakenThreads()
         self._openers: Mapping[VaultName, Opener] = {}
         self._own: dict[VaultName, Vault] = {}
@@ -68,7 +71,7 @@ class Sickroom:
         self._own.clear()
         self._openers = {
             name: opener
-            for name, opener in openers(config, self._pool, self._ids).items()
+            for name, opener in openers(config, self._pool, self._ids, self._clock).items()
             if config.vaults[name].url.startswith("file:")
         }
 
@@ -82,13 +85,14 @@ def vault_keys(config: Config) -> Mapping[VaultName, VaultKeys]:
 
 
 class _Opening:
-    def __init__(self, settings: VaultConfig, offload: Offload, ids: Ids) -> None:
+    def __init__(self, settings: VaultConfig, offload: Offload, ids: Ids, clock: Clock) -> None:
         self._settings = settings
         self._offload = offload
         self._ids = ids
+        self._clock = clock
 
     def __call__(self) -> Vault:
-        """Open it; reaches nothing yet. Raises `Permanent` when a secret cannot be read."""
+        """Open it; reaches nothing yet. Keys are read, again and again, where it connects."""
         settings = self._settings
         return open_vault(
             VaultSettings(
@@ -96,16 +100,30 @@ class _Opening:
                 endpoint_url=settings.endpoint_url,
                 region=settings.region,
                 addressing=settings.addressing,
-                access_key_id=secret(
-                    file=settings.access_key_id_file, variable=settings.access_key_id_env
-                ),
-                secret_access_key=secret(
-                    file=settings.secret_access_key_file, variable=settings.secret_access_key_env
+                ca_file=settings.tls_ca_file,
+                keys=partial(_keys, settings),
+                placement=Placement(
+                    checksum=settings.checksum,
+                    sse=settings.sse,
+                    sse_kms_key_id=settings.sse_kms_key_id,
+                    storage_class=settings.storage_class,
+                    object_lock=settings.object_lock,
+                    object_lock_days=settings.object_lock_days,
                 ),
             ),
             self._offload,
             jitter=self._ids.jitter,
+            clock=self._clock,
         )
+
+
+def _keys(settings: VaultConfig) -> S3Keys:
+    """The key as it is now. Raises `Permanent` when a secret cannot be read."""
+    return S3Keys(
+        secret(file=settings.access_key_id_file, variable=settings.access_key_id_env),
+        secret(file=settings.secret_access_key_file, variable=settings.secret_access_key_env),
+        secret(file=settings.session_token_file, variable=settings.session_token_env),
+    )
 
 
 def none_is_missed(config: Config, state: State) -> None:

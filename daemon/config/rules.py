@@ -23,6 +23,8 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
 _PREFIX_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_=.-]*")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_CLASS = re.compile(r"[A-Z][A-Z0-9_-]{0,63}")
+_KMS_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9:/_.-]{0,2047}")
 _SOCKET_BYTES = 107  # sun_path of Linux, without its closing NUL
 
 _NO_SECRET = Wrong(
@@ -39,6 +41,7 @@ _CACHE_URL = (
 )
 _VAULT_URL = "Allowed: file:///absolute/path, or s3://BUCKET or s3://BUCKET/PREFIX."
 _RECIPIENT = "Allowed: age1…, 62 characters, as `age-keygen` prints it (X25519)."
+_KMS = 'Allowed: an id, an alias ("alias/NAME") or an ARN, as the service shows it.'
 _ENDPOINT = "Allowed: http://HOST[:PORT] or https://HOST[:PORT]."
 
 
@@ -158,6 +161,24 @@ def endpoint_url(text: str) -> Wrong | None:
 def region(text: str) -> Wrong | None:
     """The name of an S3 region."""
     return None if NAME.fullmatch(text) else Wrong("is not a region", 'Allowed: as "eu-west-3".')
+
+
+def storage_class(text: str) -> Wrong | None:
+    """A storage class whose objects can be read at once; servers have names of their own."""
+    if text in {"GLACIER", "DEEP_ARCHIVE"}:
+        return Wrong(
+            f'is "{text}", an archive whose objects cannot be read for hours',
+            "A backup there could be neither verified nor restored when it is needed. GLACIER_IR "
+            "is as cheap as it gets; or let a lifecycle rule move what is old.",
+        )
+    if _CLASS.fullmatch(text):
+        return None
+    return Wrong(f'is "{text}"', 'Allowed: a name in capitals, as "STANDARD_IA".')
+
+
+def kms_key(text: str) -> Wrong | None:
+    """A key of a key management service: an id, an alias or an ARN."""
+    return None if _KMS_KEY.fullmatch(text) else Wrong("is not the name of a key", _KMS)
 
 
 def timezone(text: str) -> Wrong | None:
@@ -282,6 +303,11 @@ TEXTS: Mapping[str, Rule] = {
     "vaults.*.access_key_id_file": absolute_path,
     "vaults.*.secret_access_key_env": variable,
     "vaults.*.secret_access_key_file": absolute_path,
+    "vaults.*.session_token_env": variable,
+    "vaults.*.session_token_file": absolute_path,
+    "vaults.*.tls_ca_file": absolute_path,
+    "vaults.*.sse_kms_key_id": kms_key,
+    "vaults.*.storage_class": storage_class,
     "restore.bind": address,
     "restore.advertise": host,
     "restore.tls_cert_file": absolute_path,

@@ -41,7 +41,8 @@ class VaultConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
     Without keys the usual AWS chain finds them. ``addressing`` is how S3 requests name the
     bucket; ``auto`` is by path where there is an `endpoint_url`, else by host. With recipients
-    what is stored is encrypted to them; reading it takes an identity of one of them.
+    what is stored is encrypted to them; reading it takes an identity of one of them. From
+    `checksum` on it says how the bucket is to keep what is stored.
     """
 
     url: str
@@ -54,6 +55,15 @@ class VaultConfig(Struct, frozen=True, forbid_unknown_fields=True):
     access_key_id_file: str | None = None
     secret_access_key_env: str | None = None
     secret_access_key_file: str | None = None
+    session_token_env: str | None = None
+    session_token_file: str | None = None
+    tls_ca_file: str | None = None
+    checksum: Literal["auto", "md5", "crc32c", "sha256"] = "auto"
+    sse: Literal["AES256", "aws:kms"] | None = None
+    sse_kms_key_id: str | None = None
+    storage_class: str = "STANDARD"
+    object_lock: Literal["governance", "compliance"] | None = None
+    object_lock_days: Annotated[int, Meta(ge=1, le=36_500)] | None = None
 
 
 def _within(setting: str) -> Meta:

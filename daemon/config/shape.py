@@ -26,9 +26,16 @@ def misfit(value: object, *, shape: object) -> Wrong | None:
     try:
         msgspec.convert(value, shape)
     except msgspec.ValidationError:
-        wanted = inspect.type_info(shape)
+        wanted = _said(inspect.type_info(shape))
         return Wrong(_found(value, wanted), f"{_near(value, wanted)}Allowed: {_wanted(wanted)}.")
     return None
+
+
+def _said(wanted: inspect.Type) -> inspect.Type:
+    """What may be said: nobody can say "nothing" in TOML, which is what is optional."""
+    if not isinstance(wanted, inspect.UnionType):
+        return wanted
+    return next(one for one in wanted.types if not isinstance(one, inspect.NoneType))
 
 
 def _found(value: object, wanted: inspect.Type) -> str:

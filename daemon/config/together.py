@@ -6,6 +6,7 @@ that it needs is passed over here, because it is told elsewhere.
 
 from collections.abc import Iterator, Mapping
 
+from daemon.config.buckets import of_bucket, outlived
 from daemon.config.lines import Place
 from daemon.config.problem import Wrong, near_miss
 from daemon.config.rules import told
@@ -31,11 +32,13 @@ def contradictions(document: Table) -> Found:
     for name, vault in vaults.items():
         for own, wrong in _of_vault(vault):
             yield ("vaults", name, *own), wrong
+    caches = sections(document, "caches")
+    yield from outlived(vaults, caches=caches)
     restore = document.get("restore")
     if isinstance(restore, dict):
         for own, wrong in _of_restore(restore):
             yield ("restore", *own), wrong
-    for name, cache in sections(document, "caches").items():
+    for name, cache in caches.items():
         for own, wrong in _of_cache(cache, list(vaults)):
             yield ("caches", name, *own), wrong
         policy = cache.get("policy")
@@ -89,6 +92,8 @@ def _of_vault(vault: Table) -> Found:
     halves = [half for half in ("access_key_id", "secret_access_key") if _homes(vault, half)]
     if len(halves) == 1:
         yield (), Wrong(f"has {halves[0]} alone", "Allowed: both halves of the key, or none.")
+    yield from _two_homes(vault, "session_token")
+    yield from of_bucket(vault)
 
 
 def _twice(recipients: object) -> Found:

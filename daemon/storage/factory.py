@@ -9,11 +9,12 @@ from functools import partial
 from urllib.parse import unquote, urlsplit
 
 from daemon.errors import BadRequest
-from daemon.ports import Offload
+from daemon.ports import Clock, Offload
 from daemon.storage.local import DirectoryVault
 from daemon.storage.s3 import S3Vault
 from daemon.storage.s3_calls import Bucket, Patience, Server, Tools
 from daemon.storage.s3_client import connect
+from daemon.storage.s3_sums import Summing
 from daemon.storage.settings import VaultSettings
 from daemon.storage.vault import Vault
 
@@ -21,7 +22,8 @@ __all__ = ["VaultSettings", "bucket_of", "directory_of", "open_vault"]
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]")
 _PREFIX = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9._=-]*/)*")
-_DEFAULT_PATIENCE = Patience()
+_DEFAULT_PATIENCE = Patience(busy_seconds=120.0)
+"""A server that is away for a minute costs no attempt."""
 
 
 def open_vault(
@@ -29,19 +31,41 @@ def open_vault(
     offload: Offload,
     jitter: Callable[[], float],
     patience: Patience = _DEFAULT_PATIENCE,
+    clock: Clock | None = None,
 ) -> Vault:
     """The vault of a URL; the caller closes it. `BadRequest` for a URL that is none.
 
-    `jitter` gives random numbers, 0 <= x < 1, to spread repeated calls. That there is a
-    bucket or directory, and that it may be used, is found out by the first call.
+    `jitter` gives random numbers, 0 <= x < 1, to spread repeated calls; locks need the clock.
+    That there is a bucket or directory, and that it may be used, is found out by the first call.
     """
     scheme = urlsplit(settings.url).scheme
     if scheme == "file":
         return DirectoryVault(directory_of(settings.url), offload)
     if scheme == "s3":
-        tools = Tools(partial(connect, settings), offload, jitter)
+        if clock is None and settings.placement.object_lock:
+            raise ValueError("a lock has a date, which takes a clock")
+        tools = Tools(
+            connect=partial(connect, settings),
+            offload=offload,
+            jitter=jitter,
+            clock=clock,
+            placement=settings.placement,
+            summing=summing(settings),
+        )
         return S3Vault(Server(bucket_of(settings.url), tools, patience))
     raise _bad_url(settings.url, hint="vaults are file:///path or s3://bucket/prefix")
+
+
+def summing(settings: VaultSettings) -> Summing:
+    """The checksums for a vault: "auto" takes what the server is known to have.
+
+    Amazon's has the flexible ones. Of others, many do not: some refuse them, and some take them
+    without a look (s3_sums); every one knows MD5.
+    """
+    chosen = settings.placement.checksum
+    if chosen != "auto":
+        return Summing(chosen)
+    return Summing("md5" if settings.endpoint_url else "crc32c")
 
 
 def directory_of(url: str) -> str:

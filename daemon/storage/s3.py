@@ -20,6 +20,7 @@ from daemon.storage.s3_calls import Server
 from daemon.storage.s3_errors import Call, code_of
 from daemon.storage.s3_first import put_first
 from daemon.storage.s3_upload import S3Writer
+from daemon.storage.s3_uploads import abort_upload
 from daemon.storage.vault import ObjectInfo, ObjectName
 from daemon.storage.vault_errors import missing, still_there, too_short
 
@@ -128,7 +129,7 @@ class S3Vault:
         async with aclosing(self._uploads(prefix)) as uploads:
             found = [upload async for upload in uploads]
         for key, upload_id in found:
-            await s3_objects.abort_upload(self._server, key=key, upload_id=upload_id)
+            await abort_upload(self._server, key=key, upload_id=upload_id)
         return len(found)
 
     async def _clear_objects(self, prefix: str) -> int:

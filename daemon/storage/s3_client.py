@@ -3,6 +3,7 @@
 Knows aiobotocore; nothing is sent before the first call.
 """
 
+import ssl
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError
 
 from daemon.errors import Permanent
-from daemon.storage.settings import VaultSettings
+from daemon.storage.settings import S3Keys, VaultSettings
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -22,15 +23,21 @@ _SILENCE_SECONDS = 60
 
 
 async def connect(settings: VaultSettings, stack: AsyncExitStack) -> "S3Client":
-    """A client for one vault, closed by the stack. Wrong settings are `Permanent`."""
+    """A client for one vault, closed by the stack. Wrong settings are `Permanent`.
+
+    Keys and authorities are read now: whoever connects again finds what they are then.
+    """
+    _look_at_authorities(settings)
+    keys = settings.keys() if settings.keys else _written(settings)
     try:
         return await stack.enter_async_context(
             get_session().create_client(
                 "s3",
                 region_name=settings.region,
                 endpoint_url=settings.endpoint_url,
-                aws_access_key_id=settings.access_key_id,
-                aws_secret_access_key=settings.secret_access_key,
+                aws_access_key_id=keys.access_key_id,
+                aws_secret_access_key=keys.secret_access_key,
+                aws_session_token=keys.session_token,
                 verify=settings.ca_file,
                 config=_config(settings),
             )
@@ -43,12 +50,31 @@ async def connect(settings: VaultSettings, stack: AsyncExitStack) -> "S3Client":
         ) from error
 
 
+def _written(settings: VaultSettings) -> S3Keys:
+    return S3Keys(settings.access_key_id, settings.secret_access_key)
+
+
+def _look_at_authorities(settings: VaultSettings) -> None:
+    """The client would tell of an unreadable file as if the network were to blame."""
+    if settings.ca_file is None:
+        return
+    try:
+        ssl.create_default_context(cafile=settings.ca_file)
+    except OSError as error:  # of which `ssl.SSLError` is one
+        raise Permanent(
+            "vault-tls",
+            f"cannot reach {settings.url}: {settings.ca_file} holds no certificates that can be "
+            f"read ({error.strerror or 'not PEM'})",
+            "tls_ca_file must name a PEM file that the daemon's user may read",
+        ) from error
+
+
 def _config(settings: VaultSettings) -> AioConfig:
     """One try per call, because `s3_calls` repeats; checksums as every server knows them.
 
     Botocore would add CRC-32 trailers to uploads (``aws-chunked``), which many S3 servers
-    refuse or store as part of the object, and expect them on downloads. We send ``Content-MD5``,
-    compare ETags, and have SHA-256 of every block in the manifest. A server of one's own has
+    refuse or store as part of the object, and expect them on downloads. `s3_sums` makes the
+    checksums that we send, and the manifest has SHA-256 of every block. A server of one's own has
     seldom a host name for each bucket, so with an `endpoint_url` buckets are named in the path.
     """
     by_path = settings.addressing == "auto" and settings.endpoint_url

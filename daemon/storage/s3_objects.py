@@ -1,4 +1,4 @@
-"""Single requests about whole objects in S3: put, read, look, abort.
+"""Single requests about whole objects in S3: put, read, look, delete.
 
 Each checks what was answered against what was asked, because servers, proxies and lines
 lie now and then.
@@ -11,46 +11,67 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from daemon.errors import Transient
-from daemon.storage.s3_calls import Server, check_etag, checksum, is_encrypted_by_key
+from daemon.storage.s3_calls import Server
 from daemon.storage.s3_errors import Call, code_of
+from daemon.storage.s3_sums import Sum
 from daemon.storage.vault import ObjectName
-from daemon.storage.vault_errors import missing, too_large, too_short
+from daemon.storage.vault_errors import lost_upload, missing, too_large, too_short, unlike
 
 if TYPE_CHECKING:
-    from types_aiobotocore_s3.type_defs import GetObjectOutputTypeDef, HeadObjectOutputTypeDef
+    from types_aiobotocore_s3.type_defs import (
+        GetObjectOutputTypeDef,
+        HeadObjectOutputTypeDef,
+        PutObjectOutputTypeDef,
+    )
 
 _GONE = ("404", "NoSuchKey", "NotFound")
 _REFUSED = ("400", "401", "403")
 
 
 async def put(server: Server, name: ObjectName, data: bytes, *, only_new: bool = False) -> bool:
-    """Store an object by one request; False if it was to be new and is not.
+    """Store an object by one request, and look that it is there; False if it is not new.
 
     `only_new` asks the server to decide (``If-None-Match``); a refusal after a try whose
     answer was lost may be about our own bytes, so the object is compared.
     """
-    sent = await server.offload(checksum, data)
-    call = Call(f"write {name}", "s3:PutObject", len(data))
+    sent = await server.offload(server.summing.of, data)
+    call = Call(f"write {name}", "s3:PutObject", len(data), lasting=True)
 
-    async def try_it() -> bool:
+    async def try_it() -> "PutObjectOutputTypeDef | None":
         send = partial(
             server.client.put_object,
             Bucket=server.bucket.name,
             Key=server.bucket.prefix + name,
             Body=BytesIO(data),
-            ContentMD5=sent.base64,
+            **sent.sent,
+            **server.placing.wishes(name),
         )
         try:
             answer = await (send(IfNoneMatch="*") if only_new else send())
         except ClientError as error:
             if only_new and code_of(error) in ("PreconditionFailed", "412"):
-                return False
+                return None
             raise
-        if not is_encrypted_by_key(answer):
-            check_etag(answer["ETag"], sent, what=f"{name} in {server.bucket.url}")
-        return True
+        server.summing.check(answer, sent, what=f"{name} in {server.bucket.url}")
+        return answer
 
-    return await server.run(call, try_it)
+    answer = await server.run(call, try_it)
+    if answer is not None:
+        await _look_at_put(server, name, data, sent)
+    return answer is not None
+
+
+async def _look_at_put(server: Server, name: ObjectName, data: bytes, sent: Sum) -> None:
+    """Some servers say yes to everything: it must be there, and is read where none vouches."""
+    found = await head(server, name)
+    if found is None:
+        raise lost_upload(f"{server.bucket.url} accepted {name}, and has no such object")
+    if found["ContentLength"] != len(data):
+        how = f"{found['ContentLength']} bytes, not {len(data)}"
+        raise unlike(server.bucket.url, name, how=how)
+    server.placing.check(name, found, url=server.bucket.url)
+    if server.summing.told(found) != sent.told and await get(server, name, len(data)) != data:
+        raise unlike(server.bucket.url, name, how="other bytes")
 
 
 async def get(server: Server, name: ObjectName, limit_bytes: int) -> bytes | None:
@@ -99,16 +120,22 @@ async def read_range(server: Server, name: ObjectName, *, offset: int, length: i
     return await server.run(Call(f"read {name}", "s3:GetObject", length), try_it)
 
 
-async def head(server: Server, name: ObjectName) -> "HeadObjectOutputTypeDef | None":
+async def head(
+    server: Server, name: ObjectName, *, lasting: bool = True
+) -> "HeadObjectOutputTypeDef | None":
     """What the server says of an object; None also where the whole bucket is missing.
 
-    An answer to ``HEAD`` has no body that tells wrong keys from missing rights; a listing's has.
+    After a writing it is asked with patience. An answer to ``HEAD`` has no body that tells wrong
+    keys from missing rights; a listing's has.
     """
 
     async def try_it() -> "HeadObjectOutputTypeDef | None":
         try:
+            key = server.bucket.prefix + name
+            if server.summing.algorithm is None:
+                return await server.client.head_object(Bucket=server.bucket.name, Key=key)
             return await server.client.head_object(
-                Bucket=server.bucket.name, Key=server.bucket.prefix + name
+                Bucket=server.bucket.name, Key=key, ChecksumMode="ENABLED"
             )
         except ClientError as error:
             if code_of(error) in _GONE:
@@ -117,12 +144,12 @@ async def head(server: Server, name: ObjectName) -> "HeadObjectOutputTypeDef | N
                 await _list_one(server, name)
             raise
 
-    return await server.run(Call(f"look at {name}", "s3:GetObject"), try_it)
+    return await server.run(Call(f"look at {name}", "s3:GetObject", lasting=lasting), try_it)
 
 
 async def size(server: Server, name: ObjectName) -> int | None:
     """Bytes of an object. ``HEAD`` cannot tell a missing key from a missing bucket: ask."""
-    found = await head(server, name)
+    found = await head(server, name, lasting=False)
     if found is not None:
         return found["ContentLength"]
     await server.run(Call("look at the bucket", "s3:ListBucket"), lambda: _list_one(server, name))
@@ -141,21 +168,6 @@ async def delete(server: Server, key: str) -> None:
         Call(f"delete {key}", "s3:DeleteObject"),
         lambda: server.client.delete_object(Bucket=server.bucket.name, Key=key),
     )
-
-
-async def abort_upload(server: Server, *, key: str, upload_id: str) -> None:
-    """Give up an upload; none there is success."""
-
-    async def try_it() -> None:
-        try:
-            await server.client.abort_multipart_upload(
-                Bucket=server.bucket.name, Key=key, UploadId=upload_id
-            )
-        except ClientError as error:
-            if code_of(error) not in ("NoSuchUpload", "404"):
-                raise
-
-    await server.run(Call(f"give up the upload of {key}", "s3:AbortMultipartUpload"), try_it)
 
 
 async def _body(answer: "GetObjectOutputTypeDef", where: str, length: int) -> bytes:

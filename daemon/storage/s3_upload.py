@@ -4,8 +4,6 @@ Knows how large parts are, how many are under way, and how to be sure that what 
 is what was sent. It trusts no answer that it can check.
 """
 
-import re
-from hashlib import md5
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -14,29 +12,26 @@ from anyio.abc import TaskGroup
 from botocore.exceptions import ClientError
 from msgspec import Struct
 
-from daemon.errors import Failed, Transient
-from daemon.storage.s3_calls import (
-    Server,
-    Sum,
-    check_etag,
-    checksum,
-    is_encrypted_by_key,
-    no_upload,
-)
+from daemon.errors import Failed
+from daemon.storage.s3_calls import Server, no_upload
 from daemon.storage.s3_errors import Call, code_of
-from daemon.storage.s3_objects import abort_upload, head, put, read_range
+from daemon.storage.s3_objects import put
+from daemon.storage.s3_sums import Sum
+from daemon.storage.s3_uploads import abort_upload, begin_upload
+from daemon.storage.s3_whole import Piece, check_whole
 from daemon.storage.vault import ObjectName
-from daemon.storage.vault_errors import lost_upload
 
 if TYPE_CHECKING:
-    from types_aiobotocore_s3.type_defs import CompletedPartTypeDef, HeadObjectOutputTypeDef
+    from types_aiobotocore_s3.type_defs import (
+        CompletedPartTypeDef,
+        CompleteMultipartUploadOutputTypeDef,
+    )
 
 MOST_PARTS = 10_000
 SMALLEST_PART_BYTES = 8 << 20
 LARGEST_IN_MEMORY = 16 << 20
 IN_FLIGHT_BYTES = 32 << 20
 _PARTS_OF_A_SIZE = 1_000
-_MULTIPART_ETAG = re.compile(r"[0-9a-f]{32}-[0-9]+")
 
 
 def part_bytes(number: int, *, largest: int = LARGEST_IN_MEMORY) -> int:
@@ -112,7 +107,7 @@ class S3Writer:
         if self._number > MOST_PARTS:
             raise no_upload(self._server.bucket.url, name=self._name)
         if not self._upload_id:
-            self._upload_id = await self._begin()
+            self._upload_id = await begin_upload(self._server, self._name)
         body, self._filling = self._filling, BytesIO()
         size_bytes = body.tell()
         self._under_way_bytes += size_bytes
@@ -127,15 +122,6 @@ class S3Writer:
         if self._failure:
             raise self._failure
 
-    async def _begin(self) -> str:
-        answer = await self._server.run(
-            Call(f"begin {self._name}", "s3:PutObject"),
-            lambda: self._server.client.create_multipart_upload(
-                Bucket=self._server.bucket.name, Key=self._key
-            ),
-        )
-        return answer["UploadId"]
-
     async def _send(self, number: int, body: BytesIO) -> None:
         """One part; its failure is kept for the next `write` or `commit`."""
         try:
@@ -148,8 +134,9 @@ class S3Writer:
 
     async def _sent(self, number: int, body: BytesIO) -> Part:
         with body.getbuffer() as view:  # given back at once: an open view outlives its buffer badly
-            sent = await self._server.offload(checksum, view)
-        call = Call(f"write {self._name}", "s3:PutObject", body.getbuffer().nbytes)
+            sent = await self._server.offload(self._server.summing.of, view)
+        size_bytes = body.getbuffer().nbytes
+        call = Call(f"write {self._name}", "s3:PutObject", size_bytes, lasting=True)
 
         async def upload() -> Part:
             body.seek(0)
@@ -158,12 +145,11 @@ class S3Writer:
                 Key=self._key,
                 UploadId=self._upload_id,
                 PartNumber=number,
-                ContentMD5=sent.base64,
+                **sent.sent,
                 Body=body,
             )
-            if not is_encrypted_by_key(answer):
-                where = f"{self._name} in {self._server.bucket.url}"
-                check_etag(answer["ETag"], sent, what=f"part {number} of {where}")
+            where = f"{self._name} in {self._server.bucket.url}"
+            self._server.summing.check(answer, sent, what=f"part {number} of {where}")
             return Part(answer["ETag"], sent, call.moved_bytes)
 
         return await self._server.run(call, upload)
@@ -174,14 +160,12 @@ class S3Writer:
         A repeated completion finds no upload because the first one, whose answer was lost,
         had succeeded: then the object itself is asked.
         """
-        parts: list[CompletedPartTypeDef] = [
-            {"PartNumber": number, "ETag": self._parts[number].etag}
-            for number in range(1, self._number)
-        ]
+        numbers = range(1, self._number)
+        parts: list[CompletedPartTypeDef] = [self._completed(number) for number in numbers]
 
-        async def complete() -> bool:
+        async def complete() -> "CompleteMultipartUploadOutputTypeDef | None":
             try:
-                await self._server.client.complete_multipart_upload(
+                return await self._server.client.complete_multipart_upload(
                     Bucket=self._server.bucket.name,
                     Key=self._key,
                     UploadId=self._upload_id,
@@ -190,46 +174,19 @@ class S3Writer:
             except ClientError as error:
                 if code_of(error) != "NoSuchUpload":
                     raise
-                return False
-            return True
+                return None
 
-        answered = await self._server.run(Call(f"complete {self._name}", "s3:PutObject"), complete)
-        await self._check_whole(trusting=answered)
+        call = Call(f"complete {self._name}", "s3:PutObject", lasting=True)
+        answer = await self._server.run(call, complete)
+        pieces = [Piece(self._parts[n].sum, self._parts[n].size_bytes) for n in numbers]
+        await check_whole(self._server, self._name, pieces, answer)
 
-    async def _check_whole(self, *, trusting: bool) -> None:
-        """The size always; the bytes themselves where neither ETag nor answer vouches for them."""
-        found = await head(self._server, self._name)
-        if found is None:
-            where = self._server.bucket.url
-            raise lost_upload(f"the upload of {self._name} to {where} is gone, and no object there")
-        if found["ContentLength"] != self._sent_bytes:
-            raise self._unlike(f"{found['ContentLength']} bytes, not {self._sent_bytes}")
-        if self._etag_is_ours(found):
-            return
-        foreign = not _MULTIPART_ETAG.fullmatch(found["ETag"].strip('"'))
-        if trusting and (foreign or is_encrypted_by_key(found)):
-            return  # this server's ETag says nothing, and every part's own was compared
-        await self._read_back()
-
-    def _etag_is_ours(self, found: "HeadObjectOutputTypeDef") -> bool:
-        """S3's formula: the MD5 of the parts' MD5s, a hyphen, the number of parts."""
-        sums = [bytes.fromhex(self._parts[number].sum.hex) for number in sorted(self._parts)]
-        whole = md5(b"".join(sums), usedforsecurity=False).hexdigest()
-        return found["ETag"].strip('"') == f"{whole}-{len(sums)}"
-
-    async def _read_back(self) -> None:
-        """Compare the object with the parts' checksums, part by part."""
-        offset = 0
-        for number in sorted(self._parts):
-            part = self._parts[number]
-            data = await read_range(self._server, self._name, offset=offset, length=part.size_bytes)
-            if await self._server.offload(checksum, data) != part.sum:
-                raise self._unlike(f"other bytes in part {number}")
-            offset += part.size_bytes
-
-    def _unlike(self, how: str) -> Transient:
-        return Transient(
-            "vault-corrupted",
-            f"{self._name} in {self._server.bucket.url} is not what was sent: {how}",
-            "the server put it together wrongly; it will be sent again",
-        )
+    def _completed(self, number: int) -> "CompletedPartTypeDef":
+        """A part as the completion names it; a flexible checksum is said again."""
+        part = self._parts[number]
+        named: CompletedPartTypeDef = {"PartNumber": number, "ETag": part.etag}
+        if part.sum.kind == "crc32c":
+            named["ChecksumCRC32C"] = part.sum.base64
+        elif part.sum.kind == "sha256":
+            named["ChecksumSHA256"] = part.sum.base64
+        return named

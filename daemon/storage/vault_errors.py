@@ -46,3 +46,12 @@ def still_there(url: str, *, prefix: str) -> Transient:
         "something still writes there, or the vault keeps what is deleted (object lock); "
         "it will be tried again",
     )
+
+
+def unlike(url: str, name: ObjectName, *, how: str) -> Transient:
+    """What lies there after a writing is not what was written."""
+    return Transient(
+        "vault-corrupted",
+        f"{name} in {url} is not what was sent: {how}",
+        "the server lost or changed it; it will be sent again",
+    )

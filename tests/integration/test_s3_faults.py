@@ -9,6 +9,7 @@ from contextlib import aclosing, asynccontextmanager
 from itertools import count
 
 import anyio
+import msgspec
 import pytest
 from msgspec import Struct
 
@@ -18,6 +19,7 @@ from daemon.storage.factory import open_vault
 from daemon.storage.s3 import S3Vault
 from daemon.storage.s3_calls import Patience
 from daemon.storage.s3_upload import SMALLEST_PART_BYTES
+from daemon.storage.s3_uploads import abort_upload, begin_upload
 from events.facts import BackupId, CacheName, ShardName
 from tests.support.offload import THREADS
 from tests.support.proxy import Fault, Kind, Operation, Proxy, proxy_before
@@ -208,6 +210,114 @@ async def test_a_lost_completion_is_compared_byte_by_byte(bench: Bench) -> None:
     assert failed.value.code == "vault-corrupted"
 
 
+async def test_an_upload_is_given_up_until_no_part_is_left(bench: Bench) -> None:
+    """A part that was under way may land after the upload was given up: it is looked for (39)."""
+    upload_id = await begin_upload(bench.vault._server, OBJECT)
+    bench.proxy.faults.append(Fault("parts", "pretend", times=2))
+    key = bench.vault._server.bucket.prefix + OBJECT
+    await abort_upload(bench.vault._server, key=key, upload_id=upload_id)
+    assert (bench.proxy.count("abort"), bench.proxy.count("parts")) == (2, 1)
+    assert await bench.left() == 0
+
+
+async def test_a_part_whose_upload_was_swept_fails_the_attempt_only(bench: Bench) -> None:
+    """Somebody who clears unfinished uploads costs an attempt, and not the backup."""
+    bench.proxy.faults.append(Fault("part", "refuse", 99, status=404, code="NoSuchUpload"))
+    with pytest.raises(Transient) as failed:
+        await bench.store()
+    assert failed.value.code == "upload-lost"
+    assert bench.proxy.count("part") <= 3, "it is of no use to try it again at once"
+
+
+EMPTY: list[tuple[Fault, ...]] = [
+    (Fault("put", "swallow", times=99),),
+    (Fault("part", "swallow", times=99),),
+    (Fault("part", "swallow", times=1),),
+    (Fault("complete", "swallow", times=99),),
+    (Fault("complete", "swallow", 99), Fault("head", "pretend", 99, size_bytes=len(DATA))),
+    (Fault("put", "swallow", 99), Fault("head", "pretend", 99, size_bytes=100)),
+]
+
+
+@pytest.mark.parametrize("faults", EMPTY, ids=lambda faults: "-".join(f.operation for f in faults))
+async def test_a_vault_that_says_yes_and_stores_nothing_is_found_out(
+    bench: Bench, faults: tuple[Fault, ...]
+) -> None:
+    """Success in every answer is no success: what was sent is looked for, and nothing stays."""
+    bench.proxy.faults += [msgspec.structs.replace(fault) for fault in faults]
+    small = faults[0].operation == "put"
+
+    async def store() -> None:
+        async with bench.vault.create(OBJECT) as writer:
+            await writer.write(DATA[:100] if small else DATA)
+            await writer.commit()
+
+    with pytest.raises(Failed) as failed:
+        await store()
+    assert failed.value.code in ("upload-lost", "vault-corrupted", "object-missing")
+    bench.proxy.faults.clear()
+    assert await bench.vault.size(OBJECT) is None
+    assert await bench.left() == 0, "the upload was given up although it was said to be complete"
+
+
+async def test_an_object_that_nobody_vouches_for_is_read_at_both_ends(bench: Bench) -> None:
+    """Where the ETag says nothing, the first and the last part are compared with what was sent."""
+    odd = [Fault("head", "etag", times=99), Fault("complete", "etag", times=99)]
+    bench.proxy.faults += odd
+    await bench.store()
+    # The completion's ETag is in its body, which the fault leaves alone: it vouches.
+    assert bench.proxy.count("get") == 0
+    bench.proxy.faults[:] = [
+        Fault("complete", "swallow"),
+        Fault("head", "etag", times=99),
+    ]
+    await bench.store()  # the object of before is whole, and is read because nobody vouches
+    assert bench.proxy.count("get") == 2
+
+
+@pytest.mark.parametrize("after", ["1", "date"])
+async def test_a_server_is_left_alone_as_long_as_it_asks(bench: Bench, after: str) -> None:
+    """``Retry-After`` holds for all calls to a server, in seconds or as a date."""
+    headers = {"Retry-After": after}
+    if after == "date":
+        headers = {
+            "Date": "Sun, 22 Nov 2026 12:00:00 GMT",
+            "Retry-After": "Sun, 22 Nov 2026 12:00:01 GMT",
+        }
+    bench.vault._server._patience = msgspec.structs.replace(QUICK, longest_pause_seconds=1.0)
+    bench.proxy.faults.append(Fault("get", "refuse", headers=headers))
+    began = anyio.current_time()
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(bench.vault.get, names.OWNER, 100)
+    assert anyio.current_time() - began >= 1.0
+
+
+async def test_a_server_that_asks_for_too_long_a_silence_is_not_asked(bench: Bench) -> None:
+    """Who need not wait does not: the failure is told at once, and no request is sent."""
+    bench.proxy.faults.append(Fault("get", "refuse", headers={"Retry-After": "3600"}))
+    for told in ("SlowDown", "left alone"):
+        with pytest.raises(Transient, match=told) as failed:
+            await bench.vault.get(names.OWNER, 100)
+        assert failed.value.code == "vault-busy"
+    assert bench.proxy.count("get") == 1
+
+
+async def test_an_object_is_sent_on_when_an_outage_is_over(server: S3Server) -> None:
+    """What is being stored outlasts a server that is busy for a while, in the same attempt."""
+    patient = msgspec.structs.replace(QUICK, busy_seconds=30.0, retries_per_second=20.0)
+    async with opened(server, patient) as bench:
+        outage = [
+            Fault(operation, "refuse", times=12)
+            for operation in ("create", "part", "complete", "head")
+        ]
+        bench.proxy.faults += outage
+        await bench.store()
+        assert [12, 12, 12, 12] == [fault.fired for fault in outage]
+        assert await bench.stored() == DATA
+        assert bench.proxy.count("abort") == 0
+
+
 async def test_an_upload_that_vanished_is_not_a_success(bench: Bench) -> None:
     """Where there is neither the upload nor the object, somebody has swept it away."""
     bench.proxy.faults.append(Fault("complete", "refuse", 9, status=404, code="NoSuchUpload"))
@@ -229,7 +339,6 @@ async def test_an_interrupted_read_is_repeated(bench: Bench, kind: Kind) -> None
 async def test_a_hanging_server_is_not_waited_for(server: S3Server) -> None:
     """Every call has a deadline, and passing it is a failure worth another try."""
     async with opened(server, HASTY) as bench:
-        await bench.store()
         bench.proxy.faults.append(Fault("get", "hang", times=1_000))
         began = anyio.current_time()
         with pytest.raises(Transient) as failed:
@@ -263,7 +372,6 @@ async def test_a_listing_that_fails_raises(bench: Bench) -> None:
 PERMANENT: list[tuple[int, str, str]] = [
     (403, "AccessDenied", "vault-rights"),
     (403, "InvalidAccessKeyId", "vault-credentials"),
-    (403, "RequestTimeTooSkewed", "clock-skew"),
     (404, "NoSuchBucket", "vault-bucket"),
     (400, "AuthorizationHeaderMalformed", "vault-region"),
 ]
@@ -282,12 +390,37 @@ async def test_what_waiting_cannot_mend_is_asked_once(
     assert bench.proxy.count("put") == 1
 
 
+SKEWS = [
+    (
+        "<RequestTime>20261122T120000Z</RequestTime><ServerTime>2026-11-22T11:43:00Z</ServerTime>",
+        17,
+    ),
+    ("", 0),
+]
+
+
+@pytest.mark.parametrize(("detail", "minutes"), SKEWS)
+async def test_a_wrong_clock_is_told_with_how_wrong_it_is(
+    bench: Bench, detail: str, minutes: int
+) -> None:
+    """A refused time is not asked about again at once, and is no failure for good."""
+    bench.proxy.faults.append(
+        Fault("put", "refuse", 99, status=403, code="RequestTimeTooSkewed", detail=detail)
+    )
+    with pytest.raises(Transient) as failed:
+        await bench.vault.put(names.OWNER, b"x")
+    assert failed.value.code == "clock-skew"
+    assert ("17 minutes ahead of the server's" in failed.value.message) == bool(minutes)
+    assert bench.proxy.count("put") == 1
+
+
 async def test_a_missing_right_is_named(bench: Bench) -> None:
     """A refusal says which permission is missing."""
     bench.proxy.faults.append(Fault("delete", "refuse", 9, status=403, code="AccessDenied"))
     with pytest.raises(Permanent) as failed:
         await bench.vault.delete(OBJECT)
     assert "s3:DeleteObject" in failed.value.hint
+    assert "needs s3:DeleteObject" in failed.value.message
 
 
 async def test_a_refused_connection_is_worth_another_try(server: S3Server) -> None:

@@ -28,11 +28,12 @@ class S3Server(Struct, frozen=True):
 
     port: int
     pid: int
+    scheme: str = "http"
 
     @property
     def endpoint_url(self) -> str:
         """Where it listens."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
     def settings(
         self, prefix: str = "", *, port: int | None = None, secret: str = SECRET
@@ -40,7 +41,7 @@ class S3Server(Struct, frozen=True):
         """A vault in its bucket; by another port for a proxy before it."""
         return VaultSettings(
             url=f"s3://{BUCKET}/{prefix}",
-            endpoint_url=f"http://127.0.0.1:{port or self.port}",
+            endpoint_url=f"{self.scheme}://127.0.0.1:{port or self.port}",
             region="us-east-1",
             access_key_id=KEY,
             secret_access_key=secret,
@@ -48,15 +49,17 @@ class S3Server(Struct, frozen=True):
 
 
 @asynccontextmanager
-async def rclone_s3(directory: Path) -> AsyncIterator[S3Server]:
+async def rclone_s3(
+    directory: Path, *flags: str, keys: str = f"{KEY},{SECRET}"
+) -> AsyncIterator[S3Server]:
     """``rclone serve s3``: buckets are folders of a directory."""
-    (directory / BUCKET).mkdir(parents=True)
+    (directory / BUCKET).mkdir(parents=True, exist_ok=True)
     port = free_port()
     address = f"127.0.0.1:{port}"
-    command = [str(BIN / "rclone"), "serve", "s3", "--auth-key", f"{KEY},{SECRET}"]
+    command = [str(BIN / "rclone"), "serve", "s3", "--auth-key", keys, *flags]
     command += ["--addr", address, "--config", str(directory / "none.conf"), str(directory)]
     async with _running(command, port) as pid:
-        yield S3Server(port, pid)
+        yield S3Server(port, pid, "https" if "--cert" in flags else "http")
 
 
 @asynccontextmanager

@@ -115,6 +115,7 @@ HOUSE: Mapping[str, Room] = {
             "msgspec",
             "anyio",
             "structlog",
+            "anycrc",
             "aiobotocore",
             "botocore",
             "aiohttp",

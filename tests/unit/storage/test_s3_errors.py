@@ -21,8 +21,8 @@ ANSWERS: list[tuple[int, str, str, bool]] = [
     (403, "SomethingNew", "vault-rights", True),
     (403, "InvalidAccessKeyId", "vault-credentials", True),
     (403, "SignatureDoesNotMatch", "vault-credentials", True),
-    (400, "ExpiredToken", "vault-credentials", True),
-    (403, "RequestTimeTooSkewed", "clock-skew", True),
+    (400, "ExpiredToken", "vault-credentials-expired", True),
+    (403, "RequestTimeTooSkewed", "clock-skew", False),
     (404, "NoSuchBucket", "vault-bucket", True),
     (301, "PermanentRedirect", "vault-region", True),
     (400, "BadDigest", "vault-corrupted", False),
@@ -33,6 +33,11 @@ ANSWERS: list[tuple[int, str, str, bool]] = [
     (429, "TooManyRequests", "vault-busy", False),
     (507, "XMinioStorageFull", "vault-full", False),
     (400, "InvalidArgument", "vault-refused", True),
+    (400, "InvalidPart", "upload-lost", False),
+    (404, "NoSuchUpload", "upload-lost", False),
+    (403, "InvalidObjectState", "object-archived", True),
+    (400, "InvalidStorageClass", "vault-storage-class", True),
+    (400, "KMS.DisabledException", "vault-kms", True),
 ]
 
 
@@ -91,5 +96,5 @@ def test_pauses_double_up_to_a_limit_and_are_spread() -> None:
 def test_a_large_part_has_more_time() -> None:
     """A deadline grows with the bytes that are to be moved."""
     patience = Patience(call_seconds=30, slowest_bytes_per_second=1 << 20)
-    assert patience.seconds(Call("x", "y")) == 30
-    assert patience.seconds(Call("x", "y", 8 << 20)) == 38
+    assert patience.seconds(0) == 30
+    assert patience.seconds(8 << 20) == 38
