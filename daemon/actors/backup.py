@@ -76,7 +76,10 @@ class BackupActor:
             return
 
     async def _attempt(self, backup: Backup, settings: CacheSettings, progress: Progress) -> None:
-        """Bytes first, then the manifest, then the log: each makes the one before it true."""
+        """Bytes first, then the manifest, then the log: each makes the one before it true.
+
+        The snapshot is let go, and told of, when it has been read: the vault may take longer.
+        """
         progress.phase("connecting")
         vault = await self._outside.vaults.writable(backup.vault)
         sealing = self._outside.keys.sealing(backup.vault)
@@ -86,9 +89,10 @@ class BackupActor:
         async with self._outside.pack(vault, name, progress, sealing) as pack:
             async with self._outside.caches.snapshot(settings, progress) as snapshot:
                 progress.phase("storing", snapshot.expected_bytes)
-                shard = await pack.store(snapshot)
+                await pack.read(snapshot)
                 facts = await snapshot.facts()
             await self._ledger.report(ReportSnapshot(backup.backup_id, facts))
+            shard = await pack.store()
             judged = await pack.judge()
         progress.phase("writing the manifest")
         manifest = await self._manifest(backup, facts, shard)

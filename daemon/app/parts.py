@@ -21,6 +21,7 @@ from daemon.ledger import Ledger
 from daemon.storage import names
 from daemon.storage.sealing import Keyring
 from daemon.storage.shelf import Shelf
+from daemon.storage.spool import Spool
 from daemon.valkey.address import parse
 from daemon.valkey.caches import ServerCaches
 from daemon.valkey.connection import Timeouts
@@ -43,6 +44,7 @@ class Basics(Struct, frozen=True):
     offload: Threads
     installation: InstallationId
     version: str
+    spool: Spool | None = None
 
 
 class Daemon:
@@ -52,7 +54,7 @@ class Daemon:
         self.basics = basics
         self.roles = Roles(**structs.asdict(config.roles))
         self.shelf = Shelf(
-            openers(config, basics.offload, basics.ids),
+            openers(config, basics.offload, basics.ids, basics.spool),
             basics.installation,
             used=lambda name: stored_in(basics.ledger.state.catalog, name),
         )
@@ -74,6 +76,7 @@ class Daemon:
             engine=engine,
             along=len(os.sched_getaffinity(0)) >= ENOUGH_PROCESSORS,
             level=config.storage.compression_level,
+            spool=basics.spool,
         )
         self.core = Core(
             basics.ledger,
@@ -88,7 +91,8 @@ class Daemon:
 
     def take_vaults(self, config: Config) -> None:
         """Use the vaults of a configuration that was read again."""
-        self.shelf.replace(openers(config, self.basics.offload, self.basics.ids))
+        basics = self.basics
+        self.shelf.replace(openers(config, basics.offload, basics.ids, basics.spool))
         self.keyring.replace(vault_keys(config))
         self.vault_urls.clear()
         self.vault_urls.update(_urls(config))

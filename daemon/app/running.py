@@ -25,6 +25,7 @@ from daemon.app.notify import notify
 from daemon.app.parts import Basics, Daemon, build
 from daemon.app.real import RandomIds, SystemClock, Threads, clock_offset
 from daemon.app.settings import Settings, read
+from daemon.app.spool import open_spool
 from daemon.app.vaults import none_is_missed
 from daemon.commands import StartDaemon
 from daemon.errors import BadRequest, ValkeepError
@@ -90,7 +91,9 @@ async def _put_together(run: Run, events: SqliteLog) -> Daemon:
     await ledger.load()
     none_is_missed(run.settings.config, ledger.state)
     installation = ledger.state.installation or InstallationId(ids.new())
-    basics = Basics(ledger, run.clock, ids, Threads(), installation, run.version)
+    offload = Threads()
+    spool = await open_spool(run.settings.config, installation, offload)
+    basics = Basics(ledger, run.clock, ids, offload, installation, run.version, spool)
     return await build(run.settings.config, basics, os.environ.get("PATH", ""))
 
 
@@ -157,7 +160,7 @@ async def _reload(daemon: Daemon, run: Run) -> None:
         return
     restart = [
         name
-        for name in ("daemon", "roles", "restore", "engine", "storage", "timeouts")
+        for name in ("daemon", "roles", "restore", "engine", "storage", "spool", "timeouts")
         if getattr(settings.config, name) != getattr(run.settings.config, name)
     ]
     log.info("configuration reloaded", takes_effect_at_restart=restart)

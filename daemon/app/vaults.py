@@ -9,16 +9,20 @@ from daemon.ports import Ids, Offload
 from daemon.storage.factory import VaultSettings, open_vault
 from daemon.storage.sealing import VaultKeys
 from daemon.storage.shelf import Opener
+from daemon.storage.spool import Spool
 from daemon.storage.vault import Vault
 from events.facts import VaultName
 from projections import catalog
 from projections.state import State
 
 
-def openers(config: Config, offload: Offload, ids: Ids) -> Mapping[VaultName, Opener]:
+def openers(
+    config: Config, offload: Offload, ids: Ids, spool: Spool | None = None
+) -> Mapping[VaultName, Opener]:
     """How each configured vault is opened; secrets are read when that happens."""
     return {
-        name: _Opening(settings, offload, ids) for name, settings in sorted(config.vaults.items())
+        name: _Opening(settings, offload, ids, spool)
+        for name, settings in sorted(config.vaults.items())
     }
 
 
@@ -31,10 +35,13 @@ def vault_keys(config: Config) -> Mapping[VaultName, VaultKeys]:
 
 
 class _Opening:
-    def __init__(self, settings: VaultConfig, offload: Offload, ids: Ids) -> None:
+    def __init__(
+        self, settings: VaultConfig, offload: Offload, ids: Ids, spool: Spool | None
+    ) -> None:
         self._settings = settings
         self._offload = offload
         self._ids = ids
+        self._spool = spool
 
     def __call__(self) -> Vault:
         """Open it; reaches nothing yet. Raises `Permanent` when a secret cannot be read."""
@@ -54,6 +61,7 @@ class _Opening:
             ),
             self._offload,
             jitter=self._ids.jitter,
+            spool=self._spool,
         )
 
 

@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from daemon.bech32 import Bech32Error, decode
 from daemon.config.problem import Wrong
+from daemon.config.size import ALLOWED, size_bytes
 from projections.policy import Unfit, window_unfit, zone_unfit
 
 Rule = Callable[[str], Wrong | None]
@@ -21,6 +22,7 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
 _PREFIX_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_=.-]*")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+SMALLEST_SPOOL_BYTES = 64 << 20
 _SOCKET_BYTES = 107  # sun_path of Linux, without its closing NUL
 
 _NO_SECRET = Wrong(
@@ -175,6 +177,16 @@ def told(unfit: Unfit) -> Wrong:
     return Wrong(unfit.wrong, f"{meant}Allowed: {unfit.allowed}.")
 
 
+def spool_size(text: str) -> Wrong | None:
+    """How much the spool may hold: nothing at all, or enough to be of use."""
+    size = size_bytes(text)
+    if size is None:
+        return Wrong(f'is "{text}"', f"Allowed: {ALLOWED}.")
+    if 0 < size < SMALLEST_SPOOL_BYTES:
+        return Wrong(f'is "{text}", which is too little', 'Allowed: "64MiB" or more; or "0".')
+    return None
+
+
 def recipient(text: str) -> Wrong | None:
     """An X25519 recipient of age; not shown: the secret half may stand there by mistake."""
     if text.upper().startswith("AGE-SECRET-KEY-"):
@@ -275,6 +287,8 @@ TEXTS: Mapping[str, Rule] = {
     "restore.tls_cert_file": absolute_path,
     "restore.tls_key_file": absolute_path,
     "restore.tls_ca_file": absolute_path,
+    "spool.directory": absolute_path,
+    "spool.max_bytes": spool_size,
     "caches.*": name,
     "caches.*.url": cache_url,
     "caches.*.password_file": absolute_path,

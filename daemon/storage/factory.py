@@ -15,6 +15,7 @@ from daemon.storage.s3 import S3Vault
 from daemon.storage.s3_calls import Bucket, Patience, Server, Tools
 from daemon.storage.s3_client import connect
 from daemon.storage.settings import VaultSettings
+from daemon.storage.spool import Spool
 from daemon.storage.vault import Vault
 
 __all__ = ["VaultSettings", "bucket_of", "directory_of", "open_vault"]
@@ -29,17 +30,19 @@ def open_vault(
     offload: Offload,
     jitter: Callable[[], float],
     patience: Patience = _DEFAULT_PATIENCE,
+    spool: Spool | None = None,
 ) -> Vault:
     """The vault of a URL; the caller closes it. `BadRequest` for a URL that is none.
 
-    `jitter` gives random numbers, 0 <= x < 1, to spread repeated calls. That there is a
-    bucket or directory, and that it may be used, is found out by the first call.
+    `jitter` gives random numbers, 0 <= x < 1, to spread repeated calls; S3 objects above 148 GiB
+    need a spool. That there is a bucket or directory, and that it may be used, is found out by
+    the first call.
     """
     scheme = urlsplit(settings.url).scheme
     if scheme == "file":
         return DirectoryVault(directory_of(settings.url), offload)
     if scheme == "s3":
-        tools = Tools(partial(connect, settings), offload, jitter)
+        tools = Tools(partial(connect, settings), offload, jitter, spool)
         return S3Vault(Server(bucket_of(settings.url), tools, patience))
     raise _bad_url(settings.url, hint="vaults are file:///path or s3://bucket/prefix")
 

@@ -14,7 +14,9 @@ from msgspec import Struct
 
 from daemon.errors import Permanent, Transient
 from daemon.ports import Offload
+from daemon.storage.parts import Hasher
 from daemon.storage.s3_errors import RAISED, Call, explain
+from daemon.storage.spool import Spool
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -53,11 +55,12 @@ class Bucket(Struct, frozen=True):
 
 
 class Tools(Struct, frozen=True):
-    """What is handed in: how to connect, threads, and random numbers, 0 <= x < 1."""
+    """What is handed in: how to connect, threads, random numbers, 0 <= x < 1, and a spool."""
 
     connect: Callable[[AsyncExitStack], Awaitable["S3Client"]]
     offload: Offload
     jitter: Callable[[], float]
+    spool: Spool | None = None
 
 
 class Server:
@@ -66,6 +69,7 @@ class Server:
     def __init__(self, bucket: Bucket, tools: Tools, patience: Patience) -> None:
         self.bucket = bucket
         self.offload = tools.offload
+        self.spool = tools.spool
         self._tools = tools
         self._patience = patience
         self._connection = AsyncExitStack()
@@ -124,8 +128,17 @@ class Sum(Struct, frozen=True):
 
 def checksum(data: bytes | memoryview) -> Sum:
     """The one checksum that every S3 server knows. Against damage on the way, not malice."""
-    digest = md5(data, usedforsecurity=False)
-    return Sum(b64encode(digest.digest()).decode(), digest.hexdigest())
+    return sum_of(md5(data, usedforsecurity=False).digest())
+
+
+def hasher() -> Hasher:
+    """The same, of bytes that come in pieces."""
+    return md5(usedforsecurity=False)
+
+
+def sum_of(digest: bytes) -> Sum:
+    """A digest as a checksum."""
+    return Sum(b64encode(digest).decode(), digest.hex())
 
 
 def check_etag(etag: str, sent: Sum, *, what: str) -> None:
@@ -150,10 +163,16 @@ def is_encrypted_by_key(answer: object) -> bool:
     return kms or "SSECustomerAlgorithm" in answer
 
 
-def no_upload(url: str, *, name: str) -> Permanent:
-    """More bytes than parts can hold without a spool."""
+def no_upload(url: str, *, name: str, spooled: bool) -> Permanent:
+    """More bytes than 10,000 parts can hold."""
+    if spooled:
+        return Permanent(
+            "object-too-large",
+            f"{name} in {url} has outgrown what S3 can hold",
+            "no object in S3 is larger than 5 TiB; use a directory vault",
+        )
     return Permanent(
         "object-too-large",
-        f"{name} in {url} has outgrown 10,000 parts of at most 16 MiB",
-        "objects above 148 GiB cannot be stored in S3 yet; use a directory vault",
+        f"{name} in {url} has outgrown 10,000 parts of at most 16 MiB, which is 148 GiB",
+        "larger parts need a spool: set max_bytes in [spool]",
     )
