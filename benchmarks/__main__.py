@@ -10,10 +10,11 @@ import sys
 from benchmarks.idle import idle
 from benchmarks.log_rows import appends, folds
 from benchmarks.rows import encrypted, memory, to_directory, to_s3
-from benchmarks.stage import stage
+from benchmarks.slow import forks
+from benchmarks.stage import Stage, stage
 
 GB = 1_000_000_000
-BACKUPS = {"1", "2", "3"}
+BACKUPS = {"1", "2", "3", "4"}
 """Rows that share one stage: a server with data, a daemon, and S3."""
 
 
@@ -22,7 +23,7 @@ def main() -> None:
     scale = 0.1 if os.environ.get("BENCH_SMALL") else 1.0
     wanted = set(sys.argv[1:]) or {*BACKUPS, "7", "8", "10"}
     if wanted & BACKUPS:
-        _backups(scale)
+        _backups(scale, wanted)
     if "7" in wanted:
         appends(events=int(64_000 * scale), rounds=3)
     if "8" in wanted:
@@ -31,7 +32,7 @@ def main() -> None:
         idle(caches=int(10_000 * scale), watch_seconds=60)
 
 
-def _backups(scale: float) -> None:
+def _backups(scale: float, wanted: set[str]) -> None:
     with stage() as made:
         url = f"valkey://127.0.0.1:{made.port}"
         print(f"engine {made.engine.label}, {os.cpu_count()} cores; rdbcompression no", flush=True)
@@ -40,16 +41,25 @@ def _backups(scale: float) -> None:
             ("saved", "directory", "bgsave"),
             ("encrypted", "sealed", "replication"),
             ("in-s3", "s3", "replication"),
+            ("in-slow-s3", "slow", "replication"),
         ):
             made.command(type="add-cache", name=cache, url=url, vault=vault, source=source)
-        print("row 3: peak memory of the daemon over idle (at most 128 MiB, no growth)")
-        for size in (0.3, 1.0, 3.0):
-            made.fill(int(size * scale * GB))
-            memory(made, int(size * scale * GB))
-            if size == 1.0:
-                to_directory(made, rounds=5)
-                encrypted(made, rounds=5)
-                to_s3(made, rounds=5)
+        if wanted & {"1", "2", "3"}:
+            _paths(made, scale)
+        if "4" in wanted:
+            made.fill(int(3 * scale * GB))
+            forks(made, total_bytes=int(3 * scale * GB), rounds=3)
+
+
+def _paths(made: Stage, scale: float) -> None:
+    print("row 3: peak memory of the daemon over idle (at most 128 MiB, no growth)")
+    for size in (0.3, 1.0, 3.0):
+        made.fill(int(size * scale * GB))
+        memory(made, int(size * scale * GB))
+        if size == 1.0:
+            to_directory(made, rounds=5)
+            encrypted(made, rounds=5)
+            to_s3(made, rounds=5)
 
 
 main()

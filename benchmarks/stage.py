@@ -48,6 +48,13 @@ endpoint_url = "http://127.0.0.1:{s3_port}"
 region = "us-east-1"
 access_key_id_env = "BENCH_KEY"
 secret_access_key_env = "BENCH_SECRET"
+
+[vaults.slow]
+url = "s3://{bucket}/slow"
+endpoint_url = "http://127.0.0.1:{slow_port}"
+region = "us-east-1"
+access_key_id_env = "BENCH_KEY"
+secret_access_key_env = "BENCH_SECRET"
 """
 
 
@@ -59,11 +66,13 @@ def seconds() -> float:
 class Took(NamedTuple):
     """Seconds from the request: until the backup was complete, and until all bytes were stored.
 
-    What lies between is the checker that reads them back, where processors are few.
+    What lies between is the checker that reads them back, where processors are few. `fork` is
+    how long the server's child lived.
     """
 
     complete: float
     stored: float
+    fork: float
 
 
 class Stage:
@@ -74,6 +83,7 @@ class Stage:
         self.engine = engine
         self.port = port
         self.s3_port = s3_port
+        self.slow_port = _free_port()
         self.client = Client(str(folder / "valkeep.sock"))
         self.daemon_pid = 0
         self._made = 0
@@ -124,16 +134,23 @@ class Stage:
             pass
         complete = seconds() - began
         assert found["backup"]["phase"] == "complete", found
-        times = self._times(made["positions"][0])
+        events = self._events(made["positions"][0])
+        requested = datetime.fromisoformat(events["backup-requested"]["at"])
+        stored = self._stored_at(made["backup_id"]) - requested.timestamp()
+        fork = events["snapshot-taken"]["event"]["snapshot"].get("fork_seconds") or 0.0
         self.command(type="delete-backup", backup=made["backup_id"])
-        stored = times["snapshot-taken"] - times["backup-requested"]
-        return Took(complete, stored.total_seconds())
+        return Took(complete, stored, fork)
 
-    def _times(self, position: int) -> dict[str, datetime]:
-        """When each event came, by its tag without a version, from a position on."""
+    def _stored_at(self, backup_id: str) -> float:
+        """When the object got its name: the last change of its file, in whichever vault."""
+        (data,) = self.folder.glob(f"**/{backup_id}/*.rdb.*")
+        return data.stat().st_ctime
+
+    def _events(self, position: int) -> dict[str, dict[str, Any]]:
+        """The events from a position on, each with its envelope, by their kinds."""
         told = self.client.lines("/v1/events", {"after": position - 1})
         lines = [json.loads(line) for line in told]
-        return {_kind(line["event"]["type"]): datetime.fromisoformat(line["at"]) for line in lines}
+        return {line["event"]["type"].partition("/")[0]: line for line in lines}
 
     def memory(self, line: str) -> int:
         """One figure of the daemon's memory in bytes, such as ``VmRSS`` or ``VmHWM``."""
@@ -163,6 +180,7 @@ def stage() -> Iterator[Stage]:
         made = Stage(folder, engine, port=_free_port(), s3_port=_free_port())
         stack.enter_context(_engine(made))
         stack.enter_context(_s3(made))
+        stack.enter_context(_slow_line(made))
         made.daemon_pid = stack.enter_context(_daemon(made))
         yield made
 
@@ -197,12 +215,26 @@ def _s3(made: Stage) -> Iterator[None]:
 
 
 @contextmanager
+def _slow_line(made: Stage) -> Iterator[None]:
+    command = [sys.executable, "-m", "benchmarks.slow", str(made.slow_port), str(made.s3_port)]
+    with _child(made, command, {}):
+        _listens(made.slow_port)
+        yield
+
+
+@contextmanager
 def _daemon(made: Stage) -> Iterator[int]:
     for vault in ("vault", "sealed"):
         (made.folder / vault).mkdir(mode=0o700)
     config = made.folder / "valkeep.toml"
     config.write_text(
-        CONFIG.format(folder=made.folder, bucket=BUCKET, s3_port=made.s3_port, recipient=RECIPIENT),
+        CONFIG.format(
+            folder=made.folder,
+            bucket=BUCKET,
+            s3_port=made.s3_port,
+            slow_port=made.slow_port,
+            recipient=RECIPIENT,
+        ),
         encoding="utf-8",
     )
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready:

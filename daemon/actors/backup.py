@@ -92,7 +92,10 @@ class BackupActor:
             await self._ledger.report(report)
 
     async def _attempt(self, backup: Backup, settings: CacheSettings, progress: Progress) -> None:
-        """Bytes first, then the manifest, then the log: each makes the one before it true."""
+        """Bytes first, then the manifest, then the log: each makes the one before it true.
+
+        The snapshot is let go, and told of, when it has been read: the vault may take longer.
+        """
         progress.phase("connecting")
         way = Way(self._outside.bandwidth.of(backup.cache, settings.bandwidth), progress)
         vault = LimitedVault(await self._outside.vaults.writable(backup.vault), way)
@@ -105,10 +108,11 @@ class BackupActor:
             snapshots = self._outside.caches.snapshot(settings, progress, safety=safety)
             async with held(snapshots) as snapshot:
                 progress.phase("storing", snapshot.expected_bytes)
-                shard = await pack.store(snapshot)
+                await pack.read(snapshot)
                 facts = await snapshot.facts()
             report = ReportSnapshot(backup.backup_id, facts, backup.attempts)
             await self._ledger.report(report)
+            shard = await pack.store()
             judged = await pack.judge()
         progress.phase("writing the manifest")
         manifest = await self._manifest(backup, facts, shard)

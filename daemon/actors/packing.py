@@ -4,8 +4,9 @@ Knows which taps sit on the plain bytes. Where there is no engine to check with,
 read this version, the backup is stored all the same and says so.
 """
 
-from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing
+from types import TracebackType
+from typing import Self
 
 from msgspec import Struct
 
@@ -13,9 +14,10 @@ from daemon.actors.seams import Judged
 from daemon.errors import Transient
 from daemon.ports import Offload, Progress
 from daemon.storage.manifest import ShardObject
-from daemon.storage.pipeline import Packing, store
+from daemon.storage.pipeline import Packing, Storing
 from daemon.storage.reader import Reading, read_plain
 from daemon.storage.sealing import Sealing
+from daemon.storage.spool import Spool
 from daemon.storage.vault import ObjectName, Vault
 from daemon.valkey.checker import Broken, Checker, Limits, Unread, rdb_checker
 from daemon.valkey.engine import Engine
@@ -39,21 +41,17 @@ class PipelinePacker(Struct, frozen=True):
     along: bool = True
     level: int = 1
     limits: Limits = Limits()
+    spool: Spool | None = None
 
-    @asynccontextmanager
-    async def __call__(
+    def __call__(
         self,
         vault: Vault,
         name: ObjectName,
         progress: Progress,
         sealing: Sealing | None = None,
-    ) -> AsyncGenerator["PipelinePack", None]:
+    ) -> "PipelinePack":
         """See `Packer`."""
-        async with AsyncExitStack() as stack:
-            pack = PipelinePack(self, Place(vault, name, sealing), progress, stack)
-            if pack.along:
-                await pack.start_checker()
-            yield pack
+        return PipelinePack(self, Place(vault, name, sealing), progress)
 
 
 class Place(Struct, frozen=True):
@@ -67,41 +65,66 @@ class Place(Struct, frozen=True):
 class PipelinePack:
     """The `Pack` of the real daemon."""
 
-    def __init__(
-        self, packer: PipelinePacker, place: Place, progress: Progress, stack: AsyncExitStack
-    ) -> None:
+    def __init__(self, packer: PipelinePacker, place: Place, progress: Progress) -> None:
         self.along = packer.along or place.sealing is not None
         self._packer = packer
         self._place = place
         self._progress = progress
-        self._stack = stack
+        self._stack = AsyncExitStack()
         self._checker: Checker | None = None
         self._shard: ShardObject | None = None
 
-    async def start_checker(self) -> None:
-        """Run the engine's checker, if there is an engine."""
-        if self._packer.engine is not None:
-            checking = rdb_checker(self._packer.engine, self._packer.limits)
-            self._checker = await self._stack.enter_async_context(checking)
+    async def __aenter__(self) -> Self:
+        """Set everything up; nothing is stored before there are bytes."""
+        if self.along:
+            await self._start_checker()
+        storing = Storing(self._place.vault, self._place.name, self._packing())
+        self._storing = await self._stack.enter_async_context(storing)
+        return self
 
-    async def store(self, snapshot: Snapshot) -> ShardObject:
-        """See `Pack.store`."""
-        packing = Packing(
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._stack.__aexit__(kind, error, trace)
+
+    def _packing(self) -> Packing:
+        return Packing(
             offload=self._packer.offload,
             guards=(RdbGuard(),),
             watcher=self._checker,
             progress=self._progress,
             level=self._packer.level,
             sealing=self._place.sealing,
+            spool=self._packer.spool,
         )
+
+    async def _start_checker(self) -> None:
+        """Run the engine's checker, if there is an engine."""
+        if self._packer.engine is not None:
+            checking = rdb_checker(self._packer.engine, self._packer.limits)
+            self._checker = await self._stack.enter_async_context(checking)
+
+    async def read(self, snapshot: Snapshot) -> None:
+        """See `Pack.read`."""
         async with aclosing(snapshot.chunks()) as chunks:
-            self._shard = await store(chunks, self._place.vault, self._place.name, packing)
+            await self._storing.read(
+                chunks,
+                expected_bytes=snapshot.expected_bytes,
+                spooled=snapshot.holds_fork,
+            )
+
+    async def store(self) -> ShardObject:
+        """See `Pack.store`."""
+        self._shard = await self._storing.finish()
         return self._shard
 
     async def judge(self) -> Judged:
         """See `Pack.judge`."""
         if not self.along:
-            await self.start_checker()
+            await self._start_checker()
             await self._read_back()
         return NO_ENGINE if self._checker is None else _judged(await self._checker.verdict())
 

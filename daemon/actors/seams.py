@@ -42,14 +42,18 @@ class Judged(Struct, frozen=True):
 
 
 class Pack(Protocol):
-    """One snapshot's way into a vault."""
+    """One snapshot's way into a vault; a failure on it ends whatever its context runs."""
 
-    async def store(self, snapshot: Snapshot) -> ShardObject:
-        """Store the snapshot whole, or raise and leave nothing under its name."""
+    async def read(self, snapshot: Snapshot) -> None:
+        """Read the snapshot to its end; it may be released then, though the vault is behind."""
+        ...
+
+    async def store(self) -> ShardObject:
+        """Wait until the vault has it whole, or raise and leave nothing under its name."""
         ...
 
     async def judge(self) -> Judged:
-        """What an engine's own checker says of it; after `store`, with the snapshot released.
+        """What an engine's own checker says of it; after `store`.
 
         Raises `Transient("rdb-broken")` when the bytes came whole and yet are damaged.
         """

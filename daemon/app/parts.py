@@ -24,6 +24,7 @@ from daemon.storage import names
 from daemon.storage.bandwidth import Bandwidth
 from daemon.storage.sealing import Keyring
 from daemon.storage.shelf import Shelf
+from daemon.storage.spool import Spool
 from daemon.valkey.address import parse
 from daemon.valkey.caches import ServerCaches
 from daemon.valkey.connection import Timeouts
@@ -46,6 +47,7 @@ class Basics(Struct, frozen=True):
     offload: Threads
     installation: InstallationId
     version: str
+    spool: Spool | None = None
 
 
 class Daemon:
@@ -55,7 +57,7 @@ class Daemon:
         self.basics = basics
         self.roles = Roles(**structs.asdict(config.roles))
         self.shelf = Shelf(
-            openers(config, basics.offload, basics.ids, basics.clock),
+            openers(config, basics.offload, basics.ids, basics.clock, basics.spool),
             basics.installation,
             used=lambda name: stored_in(basics.ledger.state.catalog, name),
         )
@@ -78,6 +80,7 @@ class Daemon:
             engine=engines.chosen,
             along=len(os.sched_getaffinity(0)) >= ENOUGH_PROCESSORS,
             level=config.storage.compression_level,
+            spool=basics.spool,
         )
         self.core = Core(
             basics.ledger,
@@ -96,7 +99,7 @@ class Daemon:
         """Use the vaults of a configuration that was read again, and its limit of bandwidth."""
         basics = self.basics
         self.bandwidth.set(config.daemon.bandwidth)
-        self.shelf.replace(openers(config, basics.offload, basics.ids, basics.clock))
+        self.shelf.replace(openers(config, basics.offload, basics.ids, basics.clock, basics.spool))
         self.keyring.replace(vault_keys(config))
         self.vault_urls.clear()
         self.vault_urls.update(_urls(config))

@@ -25,6 +25,7 @@ from daemon.app.notify import notify
 from daemon.app.parts import Basics, Daemon, build
 from daemon.app.real import RandomIds, SystemClock, Threads, clock_offset
 from daemon.app.settings import LOG_NAME, Settings, read
+from daemon.app.spool import open_spool
 from daemon.app.vaults import none_is_missed
 from daemon.commands import StartDaemon
 from daemon.config import Config, DaemonConfig
@@ -90,7 +91,9 @@ async def _put_together(run: Run, events: SqliteLog) -> Daemon:
     await ledger.load()
     none_is_missed(run.settings.config, ledger.state)
     installation = ledger.state.installation or InstallationId(ids.new())
-    basics = Basics(ledger, run.clock, ids, Threads(), installation, run.version)
+    offload = Threads()
+    spool = await open_spool(run.settings.config, installation, offload)
+    basics = Basics(ledger, run.clock, ids, offload, installation, run.version, spool)
     return await build(run.settings.config, basics, os.environ.get("PATH", ""))
 
 
@@ -158,7 +161,7 @@ async def _reload(daemon: Daemon, run: Run) -> None:
         return
     restart = [
         name
-        for name in ("daemon", "roles", "restore", "engine", "storage", "timeouts")
+        for name in ("daemon", "roles", "restore", "engine", "storage", "spool", "timeouts")
         if _at_start(settings.config, name) != _at_start(run.settings.config, name)
     ]
     log.info("configuration reloaded", takes_effect_at_restart=restart)

@@ -8,10 +8,11 @@ from daemon.app.real import ForsakenThreads, secret
 from daemon.config import Config, VaultConfig
 from daemon.errors import BadRequest
 from daemon.ports import Clock, Ids, Offload
-from daemon.storage.factory import VaultSettings, open_vault
+from daemon.storage.factory import Aids, VaultSettings, open_vault
 from daemon.storage.sealing import VaultKeys
 from daemon.storage.settings import Placement, S3Keys
 from daemon.storage.shelf import Opener, Shelf
+from daemon.storage.spool import Spool
 from daemon.storage.vault import Vault
 from events.facts import VaultName
 from projections import catalog
@@ -26,14 +27,16 @@ class Pool(Protocol):
         ...
 
 
-def openers(config: Config, pool: Pool, ids: Ids, clock: Clock) -> Mapping[VaultName, Opener]:
+def openers(
+    config: Config, pool: Pool, ids: Ids, clock: Clock, spool: Spool | None = None
+) -> Mapping[VaultName, Opener]:
     """How each configured vault is opened; secrets are read when it connects.
 
     Each has threads of its own, new ones whenever the configuration is read: one whose disk
     hangs takes none from the others.
     """
     return {
-        name: _Opening(settings, pool.apart(), ids, clock)
+        name: _Opening(settings, pool.apart(), ids, Aids(clock, spool))
         for name, settings in sorted(config.vaults.items())
     }
 
@@ -85,11 +88,11 @@ def vault_keys(config: Config) -> Mapping[VaultName, VaultKeys]:
 
 
 class _Opening:
-    def __init__(self, settings: VaultConfig, offload: Offload, ids: Ids, clock: Clock) -> None:
+    def __init__(self, settings: VaultConfig, offload: Offload, ids: Ids, aids: Aids) -> None:
         self._settings = settings
         self._offload = offload
         self._ids = ids
-        self._clock = clock
+        self._aids = aids
 
     def __call__(self) -> Vault:
         """Open it; reaches nothing yet. Keys are read, again and again, where it connects."""
@@ -113,7 +116,7 @@ class _Opening:
             ),
             self._offload,
             jitter=self._ids.jitter,
-            clock=self._clock,
+            aids=self._aids,
         )
 
 

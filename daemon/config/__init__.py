@@ -14,11 +14,13 @@ from daemon.config.settings import (
     PolicyConfig,
     RestoreConfig,
     RolesConfig,
+    SpoolConfig,
     StorageConfig,
     TimeoutConfig,
     VaultConfig,
     default_config,
 )
+from daemon.config.size import size_bytes
 
 __all__ = [
     "Config",
@@ -29,12 +31,14 @@ __all__ = [
     "Problem",
     "RestoreConfig",
     "RolesConfig",
+    "SpoolConfig",
     "StorageConfig",
     "TimeoutConfig",
     "VaultConfig",
     "default_config",
     "example",
     "load",
+    "size_bytes",
 ]
 
 

@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from daemon.bech32 import Bech32Error, decode
 from daemon.config.problem import Wrong
+from daemon.config.size import ALLOWED, size_bytes
 from daemon.rates import ALLOWED as RATE_ALLOWED
 from daemon.rates import BadRate, rate
 from projections.policy import Unfit, window_unfit, zone_unfit
@@ -25,6 +26,7 @@ _PREFIX_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_=.-]*")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _CLASS = re.compile(r"[A-Z][A-Z0-9_-]{0,63}")
 _KMS_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9:/_.-]{0,2047}")
+SMALLEST_SPOOL_BYTES = 64 << 20
 _SOCKET_BYTES = 107  # sun_path of Linux, without its closing NUL
 
 _NO_SECRET = Wrong(
@@ -207,6 +209,16 @@ def bandwidth(text: str) -> Wrong | None:
     return None
 
 
+def spool_size(text: str) -> Wrong | None:
+    """How much the spool may hold: nothing at all, or enough to be of use."""
+    size = size_bytes(text)
+    if size is None:
+        return Wrong(f'is "{text}"', f"Allowed: {ALLOWED}.")
+    if 0 < size < SMALLEST_SPOOL_BYTES:
+        return Wrong(f'is "{text}", which is too little', 'Allowed: "64MiB" or more; or "0".')
+    return None
+
+
 def recipient(text: str) -> Wrong | None:
     """An X25519 recipient of age; not shown: the secret half may stand there by mistake."""
     if text.upper().startswith("AGE-SECRET-KEY-"):
@@ -313,6 +325,8 @@ TEXTS: Mapping[str, Rule] = {
     "restore.tls_cert_file": absolute_path,
     "restore.tls_key_file": absolute_path,
     "restore.tls_ca_file": absolute_path,
+    "spool.directory": absolute_path,
+    "spool.max_bytes": spool_size,
     "caches.*": name,
     "caches.*.url": cache_url,
     "caches.*.password_file": absolute_path,

@@ -108,6 +108,16 @@ class StorageConfig(Struct, frozen=True, forbid_unknown_fields=True):
     compression_level: Annotated[int, Meta(ge=1, le=19)] = 1
 
 
+class SpoolConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """``[spool]``: where bytes wait for a vault that is slower than the server.
+
+    Without a `directory` it is ``spool`` in the `data_dir`; `max_bytes` is a text with a unit.
+    """
+
+    directory: str | None = None
+    max_bytes: str = "8GiB"
+
+
 class TimeoutConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """``[timeouts]``: when a cache is given up on; a stall is a time without a single byte.
 
@@ -134,6 +144,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     restore: RestoreConfig = RestoreConfig()
     engine: EngineConfig = EngineConfig()
     storage: StorageConfig = StorageConfig()
+    spool: SpoolConfig = SpoolConfig()
     timeouts: TimeoutConfig = TimeoutConfig()
 
 

@@ -34,6 +34,7 @@ def contradictions(document: Table) -> Found:
             yield ("vaults", name, *own), wrong
     caches = sections(document, "caches")
     yield from outlived(vaults, caches=caches)
+    yield from _of_spool(document.get("spool"), vaults)
     restore = document.get("restore")
     if isinstance(restore, dict):
         for own, wrong in _of_restore(restore):
@@ -79,6 +80,18 @@ def _shared_places(vaults: Mapping[str, Table]) -> Found:
         if owner != name:
             wrong = Wrong(f"is the same place as vaults.{owner}", "Allowed: a place of its own.")
             yield ("vaults", name, "url"), wrong
+
+
+def _of_spool(spool: object, vaults: Mapping[str, Table]) -> Found:
+    """In a vault's folder its files would be taken for objects that nobody knows."""
+    directory = spool.get("directory") if isinstance(spool, dict) else None
+    if not isinstance(directory, str):
+        return
+    for name, vault in vaults.items():
+        folder = str(vault.get("url", "")).removeprefix("file://").rstrip("/")
+        if folder.startswith("/") and f"{directory}/".startswith(f"{folder}/"):
+            place = ("spool", "directory")
+            yield place, Wrong(f"lies in vaults.{name}", "Allowed: a folder of its own.")
 
 
 def _of_vault(vault: Table) -> Found:

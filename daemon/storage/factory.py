@@ -8,6 +8,8 @@ from collections.abc import Callable
 from functools import partial
 from urllib.parse import unquote, urlsplit
 
+from msgspec import Struct
+
 from daemon.errors import BadRequest
 from daemon.ports import Clock, Offload
 from daemon.storage.local import DirectoryVault
@@ -16,9 +18,10 @@ from daemon.storage.s3_calls import Bucket, Patience, Server, Tools
 from daemon.storage.s3_client import connect
 from daemon.storage.s3_sums import Summing
 from daemon.storage.settings import VaultSettings
+from daemon.storage.spool import Spool
 from daemon.storage.vault import Vault
 
-__all__ = ["VaultSettings", "bucket_of", "directory_of", "open_vault"]
+__all__ = ["Aids", "VaultSettings", "bucket_of", "directory_of", "open_vault"]
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]")
 _PREFIX = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9._=-]*/)*")
@@ -26,31 +29,42 @@ _DEFAULT_PATIENCE = Patience(busy_seconds=120.0)
 """A server that is away for a minute costs no attempt."""
 
 
+class Aids(Struct, frozen=True):
+    """What only some vaults need: a clock for locks, a spool for S3 objects above 148 GiB."""
+
+    clock: Clock | None = None
+    spool: Spool | None = None
+
+
+NO_AIDS = Aids()
+
+
 def open_vault(
     settings: VaultSettings,
     offload: Offload,
     jitter: Callable[[], float],
     patience: Patience = _DEFAULT_PATIENCE,
-    clock: Clock | None = None,
+    aids: Aids = NO_AIDS,
 ) -> Vault:
     """The vault of a URL; the caller closes it. `BadRequest` for a URL that is none.
 
-    `jitter` gives random numbers, 0 <= x < 1, to spread repeated calls; locks need the clock.
-    That there is a bucket or directory, and that it may be used, is found out by the first call.
+    `jitter` gives random numbers, 0 <= x < 1, to spread repeated calls. That there is a bucket
+    or directory, and that it may be used, is found out by the first call.
     """
     scheme = urlsplit(settings.url).scheme
     if scheme == "file":
         return DirectoryVault(directory_of(settings.url), offload)
     if scheme == "s3":
-        if clock is None and settings.placement.object_lock:
+        if aids.clock is None and settings.placement.object_lock:
             raise ValueError("a lock has a date, which takes a clock")
         tools = Tools(
             connect=partial(connect, settings),
             offload=offload,
             jitter=jitter,
-            clock=clock,
+            clock=aids.clock,
             placement=settings.placement,
             summing=summing(settings),
+            spool=aids.spool,
         )
         return S3Vault(Server(bucket_of(settings.url), tools, patience))
     raise _bad_url(settings.url, hint="vaults are file:///path or s3://bucket/prefix")

@@ -60,6 +60,8 @@ class S3Vault:
             if not writer.committed:
                 with anyio.move_on_after(_ABORT_SECONDS, shield=True), suppress(Failed):
                     await writer.abort()  # what stays nevertheless is for `clear`
+            with anyio.CancelScope(shield=True):
+                await writer.release()
 
     async def put(self, name: ObjectName, data: bytes) -> None:
         """See `Vault.put`."""

@@ -18,6 +18,7 @@ from daemon.storage.s3_errors import RAISED, Call, asked_silence, explain
 from daemon.storage.s3_placing import Placing
 from daemon.storage.s3_sums import Summing
 from daemon.storage.settings import Placement
+from daemon.storage.spool import Spool
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -44,7 +45,7 @@ class Bucket(Struct, frozen=True):
 
 
 class Tools(Struct, frozen=True):
-    """What is handed in: how to connect, threads, random numbers (0 <= x < 1), the clock.
+    """What is handed in: how to connect, threads, random numbers (0 <= x < 1), clock, spool.
 
     The clock is for locks, and to tell by how much it is wrong.
     """
@@ -55,6 +56,7 @@ class Tools(Struct, frozen=True):
     clock: Clock | None = None
     placement: Placement = Placement()
     summing: Summing = Summing()
+    spool: Spool | None = None
 
 
 class _Line(Struct, eq=False):
@@ -82,6 +84,7 @@ class Server:
         self.offload = tools.offload
         self.summing = tools.summing
         self.placing = Placing(tools.placement, tools.clock)
+        self.spool = tools.spool
         self._tools = tools
         self._patience = patience
         self._brake = Brake(patience.retries_per_second)
@@ -194,10 +197,16 @@ class Server:
                 await line.stack.aclose()
 
 
-def no_upload(url: str, *, name: str) -> Permanent:
-    """More bytes than parts can hold without a spool."""
+def no_upload(url: str, *, name: str, spooled: bool) -> Permanent:
+    """More bytes than 10,000 parts can hold."""
+    if spooled:
+        return Permanent(
+            "object-too-large",
+            f"{name} in {url} has outgrown what S3 can hold",
+            "no object in S3 is larger than 5 TiB; use a directory vault",
+        )
     return Permanent(
         "object-too-large",
-        f"{name} in {url} has outgrown 10,000 parts of at most 16 MiB",
-        "objects above 148 GiB cannot be stored in S3 yet; use a directory vault",
+        f"{name} in {url} has outgrown 10,000 parts of at most 16 MiB, which is 148 GiB",
+        "larger parts need a spool: set max_bytes in [spool]",
     )

@@ -113,7 +113,7 @@ class Summing(Struct, frozen=True):
 
     def _digest(self, data: bytes | memoryview) -> bytes:
         running = self.running()
-        running.feed(data)
+        running.update(data)
         return running.sum().digest
 
 
@@ -125,17 +125,20 @@ class Running:
         self._crc = 0
         self._hash = hashlib.sha256() if kind == "sha256" else hashlib.md5(usedforsecurity=False)
 
-    def feed(self, data: bytes | memoryview) -> None:
+    def update(self, data: bytes | memoryview, /) -> None:
         """The next bytes."""
         if self._kind == "crc32c":
             self._crc = int(_crc32c.calc(data, self._crc))
         else:
             self._hash.update(data)
 
+    def digest(self) -> bytes:
+        """Of all bytes so far."""
+        return self._crc.to_bytes(4, "big") if self._kind == "crc32c" else self._hash.digest()
+
     def sum(self) -> Sum:
-        """Of all that was fed."""
-        crc = self._crc.to_bytes(4, "big")
-        return Sum(self._kind, crc if self._kind == "crc32c" else self._hash.digest())
+        """The same as a checksum."""
+        return Sum(self._kind, self.digest())
 
 
 def is_encrypted_by_key(answer: Mapping[str, object]) -> bool:

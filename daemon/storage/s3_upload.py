@@ -1,10 +1,10 @@
 """One object on its way to S3 (V3): a single request, or a multipart upload in bounded memory.
 
-Knows how large parts are, how many are under way, and how to be sure that what lies there
-is what was sent. It trusts no answer that it can check.
+Knows how parts are sent, and how to be sure that what lies there is what was sent: it trusts
+no answer that it can check. How large parts are, and where their bytes wait, is in `parts`.
 """
 
-from io import BytesIO
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import anyio
@@ -13,8 +13,17 @@ from botocore.exceptions import ClientError
 from msgspec import Struct
 
 from daemon.errors import Failed
+from daemon.storage.parts import (
+    MOST_PARTS,
+    Means,
+    MemoryBody,
+    PartBody,
+    new_body,
+    part_bytes,
+    under_way_bytes,
+)
 from daemon.storage.s3_calls import Server, no_upload
-from daemon.storage.s3_errors import Call, code_of
+from daemon.storage.s3_errors import RAISED, Call, code_of
 from daemon.storage.s3_objects import put
 from daemon.storage.s3_sums import Sum
 from daemon.storage.s3_uploads import abort_upload, begin_upload
@@ -26,22 +35,6 @@ if TYPE_CHECKING:
         CompletedPartTypeDef,
         CompleteMultipartUploadOutputTypeDef,
     )
-
-MOST_PARTS = 10_000
-SMALLEST_PART_BYTES = 8 << 20
-LARGEST_IN_MEMORY = 16 << 20
-IN_FLIGHT_BYTES = 32 << 20
-_PARTS_OF_A_SIZE = 1_000
-
-
-def part_bytes(number: int, *, largest: int = LARGEST_IN_MEMORY) -> int:
-    """The size of the part with this number, from 1.
-
-    8 MiB, doubled after every 1,000 parts: 10,000 parts would hold 7.8 TiB, and none is larger
-    than 4 GiB. Parts above `largest` need a spool that is not there yet; without it 148 GiB
-    are the most that one object can have.
-    """
-    return min(SMALLEST_PART_BYTES << ((number - 1) // _PARTS_OF_A_SIZE), largest)
 
 
 class Part(Struct, frozen=True):
@@ -55,7 +48,8 @@ class Part(Struct, frozen=True):
 class S3Writer:
     """An `ObjectWriter` for S3: parts are sent by tasks while the next one fills.
 
-    Memory: the filling part and those under way are together at most 32 MiB.
+    Memory: the filling part and those under way are together at most 32 MiB; larger parts are
+    in files of the spool.
     """
 
     def __init__(self, server: Server, name: ObjectName) -> None:
@@ -63,7 +57,10 @@ class S3Writer:
         self._server = server
         self._name = name
         self._key = server.bucket.prefix + name
-        self._filling = BytesIO()
+        self._means = Means(server.offload, server.summing.running, server.spool)
+        self._first = MemoryBody(self._means)
+        self._filling: PartBody = self._first
+        self._bodies: dict[int, PartBody] = {1: self._first}
         self._number = 1
         self._upload_id = ""
         self._sent_bytes = 0
@@ -80,18 +77,19 @@ class S3Writer:
         """See `ObjectWriter.write`."""
         view = memoryview(data)
         while view:
-            room = part_bytes(self._number) - self._filling.tell()
-            self._filling.write(view[:room])
+            size_bytes = part_bytes(self._number, largest=self._means.largest)
+            room = size_bytes - self._filling.size_bytes
+            await self._filling.append(view[:room])
             view = view[room:]
-            if self._filling.tell() == part_bytes(self._number):
+            if self._filling.size_bytes == size_bytes:
                 await self._dispatch()
 
     async def commit(self) -> None:
         """See `ObjectWriter.commit`."""
         if not self._upload_id:
-            await put(self._server, self._name, self._filling.getvalue())
+            await put(self._server, self._name, self._first.whole())
         else:
-            if self._filling.tell():
+            if self._filling.size_bytes:
                 await self._dispatch()
             await self._wait_below(0)
             await self._complete()
@@ -102,19 +100,27 @@ class S3Writer:
         if self._upload_id:
             await abort_upload(self._server, key=self._key, upload_id=self._upload_id)
 
+    async def release(self) -> None:
+        """Give back what bodies are left; nothing is sent any more."""
+        for body in self._bodies.values():
+            with suppress(Failed):
+                await body.remove()
+
     async def _dispatch(self) -> None:
         """Send the filled part by a task, and wait until there is room for the next one."""
         if self._number > MOST_PARTS:
-            raise no_upload(self._server.bucket.url, name=self._name)
+            spooled = self._server.spool is not None
+            raise no_upload(self._server.bucket.url, name=self._name, spooled=spooled)
         if not self._upload_id:
             self._upload_id = await begin_upload(self._server, self._name)
-        body, self._filling = self._filling, BytesIO()
-        size_bytes = body.tell()
-        self._under_way_bytes += size_bytes
-        self._sent_bytes += size_bytes
+        body = self._filling
+        self._under_way_bytes += body.size_bytes
+        self._sent_bytes += body.size_bytes
         self._tasks.start_soon(self._send, self._number, body)
         self._number += 1
-        await self._wait_below(IN_FLIGHT_BYTES - part_bytes(self._number))
+        await self._wait_below(under_way_bytes(self._number, largest=self._means.largest))
+        self._filling = await new_body(self._number, self._means)
+        self._bodies[self._number] = self._filling
 
     async def _wait_below(self, limit_bytes: int) -> None:
         while self._under_way_bytes > limit_bytes and not self._failure:
@@ -122,32 +128,35 @@ class S3Writer:
         if self._failure:
             raise self._failure
 
-    async def _send(self, number: int, body: BytesIO) -> None:
+    async def _send(self, number: int, body: PartBody) -> None:
         """One part; its failure is kept for the next `write` or `commit`."""
         try:
             self._parts[number] = await self._sent(number, body)
+            await self._bodies.pop(number).remove()
         except Failed as error:
             self._failure = error
-        self._under_way_bytes -= body.getbuffer().nbytes
+        self._under_way_bytes -= body.size_bytes
         self._landed.set()
         self._landed = anyio.Event()
 
-    async def _sent(self, number: int, body: BytesIO) -> Part:
-        with body.getbuffer() as view:  # given back at once: an open view outlives its buffer badly
-            sent = await self._server.offload(self._server.summing.of, view)
-        size_bytes = body.getbuffer().nbytes
-        call = Call(f"write {self._name}", "s3:PutObject", size_bytes, lasting=True)
+    async def _sent(self, number: int, body: PartBody) -> Part:
+        sent = Sum(self._server.summing.kind, await body.digest())
+        call = Call(f"write {self._name}", "s3:PutObject", body.size_bytes, lasting=True)
 
         async def upload() -> Part:
-            body.seek(0)
-            answer = await self._server.client.upload_part(
-                Bucket=self._server.bucket.name,
-                Key=self._key,
-                UploadId=self._upload_id,
-                PartNumber=number,
-                **sent.sent,
-                Body=body,
-            )
+            try:
+                answer = await self._server.client.upload_part(
+                    Bucket=self._server.bucket.name,
+                    Key=self._key,
+                    UploadId=self._upload_id,
+                    PartNumber=number,
+                    **sent.sent,
+                    Body=body.open(),
+                )
+            except RAISED:
+                if body.failure is not None:
+                    raise body.failure from None
+                raise
             where = f"{self._name} in {self._server.bucket.url}"
             self._server.summing.check(answer, sent, what=f"part {number} of {where}")
             return Part(answer["ETag"], sent, call.moved_bytes)

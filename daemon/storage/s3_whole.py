@@ -76,5 +76,5 @@ async def _sum_of(server: Server, name: ObjectName, *, offset: int, length: int)
     for begin in range(offset, offset + length, _STEP_BYTES):
         size_bytes = min(_STEP_BYTES, offset + length - begin)
         data = await read_range(server, name, offset=begin, length=size_bytes)
-        await server.offload(running.feed, data)
+        await server.offload(running.update, data)
     return running.sum()

@@ -72,6 +72,11 @@ class Bgsave:
         """The file's size."""
         return self._opened.size_bytes
 
+    @property
+    def holds_fork(self) -> bool:
+        """No: it ended when the file was written."""
+        return False
+
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """The file, in portions of 1 MiB."""
         left_bytes = self._opened.size_bytes

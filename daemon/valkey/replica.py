@@ -115,6 +115,11 @@ class Replication:
         """The RDB's size, with ``$<length>`` framing."""
         return self._payload.length_bytes if self._payload is not None else None
 
+    @property
+    def holds_fork(self) -> bool:
+        """Whether or not the server used its disk, what we leave unread it has to keep."""
+        return True
+
     async def begin(self) -> None:
         """Shake hands and wait until the RDB begins."""
         await self._link.begin()

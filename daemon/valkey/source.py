@@ -20,6 +20,11 @@ class Snapshot(Protocol):
         """The RDB's size where the engine tells it before the first byte."""
         ...
 
+    @property
+    def holds_fork(self) -> bool:
+        """Whether the engine's child lives until `chunks` has been read."""
+        ...
+
     def chunks(self) -> AsyncGenerator[bytes, None]:
         """The RDB from ``REDIS``/``VALKEY`` to its end, framing removed; use under `aclosing`.
 

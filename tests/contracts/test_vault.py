@@ -17,8 +17,8 @@ from daemon.errors import Permanent, Transient
 from daemon.storage import names
 from daemon.storage.factory import open_vault
 from daemon.storage.memory import MemoryStore, MemoryVault
+from daemon.storage.parts import SMALLEST_PART_BYTES
 from daemon.storage.s3 import S3Vault
-from daemon.storage.s3_upload import SMALLEST_PART_BYTES
 from daemon.storage.settings import VaultSettings
 from daemon.storage.vault import ObjectInfo, ObjectName, Vault
 from events.facts import BackupId, CacheName, ShardName

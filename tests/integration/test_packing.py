@@ -46,7 +46,8 @@ async def packed(node: Node, packer: PipelinePacker, store: MemoryStore) -> Judg
     settings = CacheSettings(node.url, VaultName("main"), source="replication")
     async with packer(MemoryVault(store), NAME, Board()) as pack:
         async with caches.snapshot(settings, Board()) as snapshot:
-            await pack.store(snapshot)
+            await pack.read(snapshot)
+        await pack.store()
         return await pack.judge()
 
 

@@ -16,9 +16,9 @@ from msgspec import Struct
 from daemon.errors import Failed, Permanent, Transient
 from daemon.storage import names
 from daemon.storage.factory import open_vault
+from daemon.storage.parts import SMALLEST_PART_BYTES
 from daemon.storage.s3 import S3Vault
 from daemon.storage.s3_calls import Patience
-from daemon.storage.s3_upload import SMALLEST_PART_BYTES
 from daemon.storage.s3_uploads import abort_upload, begin_upload
 from events.facts import BackupId, CacheName, ShardName
 from tests.support.offload import THREADS

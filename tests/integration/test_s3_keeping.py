@@ -12,10 +12,10 @@ from msgspec import Struct, structs
 from daemon.app.real import SystemClock
 from daemon.errors import Failed, Permanent, Transient
 from daemon.storage import names
-from daemon.storage.factory import VaultSettings, open_vault, summing
+from daemon.storage.factory import Aids, VaultSettings, open_vault, summing
+from daemon.storage.parts import SMALLEST_PART_BYTES
 from daemon.storage.s3 import S3Vault
 from daemon.storage.s3_calls import Patience
-from daemon.storage.s3_upload import SMALLEST_PART_BYTES
 from daemon.storage.settings import Placement
 from events.facts import BackupId, CacheName, ShardName
 from tests.support.offload import THREADS
@@ -63,7 +63,7 @@ async def opened(
         url=f"{settings.url}keeping-{next(PREFIXES)}",
         placement=placement or Placement(),
     )
-    vault = open_vault(settings, THREADS, lambda: 0.5, QUICK, SystemClock())
+    vault = open_vault(settings, THREADS, lambda: 0.5, QUICK, Aids(SystemClock()))
     assert isinstance(vault, S3Vault)
     try:
         yield vault

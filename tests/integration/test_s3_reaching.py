@@ -13,9 +13,9 @@ from msgspec import structs
 
 from daemon.errors import Permanent, Transient
 from daemon.storage.factory import VaultSettings, open_vault
+from daemon.storage.parts import SMALLEST_PART_BYTES
 from daemon.storage.s3 import S3Vault
 from daemon.storage.s3_calls import Patience
-from daemon.storage.s3_upload import SMALLEST_PART_BYTES
 from daemon.storage.settings import S3Keys
 from daemon.storage.vault import ObjectName
 from tests.support.offload import THREADS

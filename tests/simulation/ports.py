@@ -190,6 +190,11 @@ class FarSnapshot:
         """See `Snapshot.expected_bytes`."""
         return len(self._rdb)
 
+    @property
+    def holds_fork(self) -> bool:
+        """See `Snapshot.holds_fork`."""
+        return True
+
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """See `Snapshot.chunks`; a faulty source may end early or tell other bytes."""
         for at in range(0, len(self._rdb), PIECE):

@@ -4,7 +4,7 @@ Without it nobody knows whether a quiet simulation has seen a sound program, or 
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -20,7 +20,7 @@ from daemon.storage import names
 from daemon.storage.catalog import write_manifest
 from daemon.storage.manifest import Manifest, ShardObject
 from daemon.storage.memory import MemoryStore, MemoryVault
-from daemon.storage.pipeline import Packing, store
+from daemon.storage.pipeline import Packing, Storing
 from daemon.storage.vault import ObjectName, Vault
 from events.chain import sealed
 from events.envelope import Envelope, Head, Record
@@ -56,13 +56,15 @@ def manifest_comes_first(patch: Patch) -> None:
     """The manifest is written before the object that it names."""
     later: dict[ObjectName, bytes] = {}
 
-    async def held(
-        source: AsyncGenerator[bytes, None], vault: Vault, name: ObjectName, how: Packing
-    ) -> ShardObject:
-        memory = MemoryStore()
-        shard = await store(source, MemoryVault(memory), name, how)
-        later.update(memory.objects)
-        return shard
+    class Held(Storing):
+        def __init__(self, _: Vault, name: ObjectName, how: Packing) -> None:
+            self.memory = MemoryStore()
+            super().__init__(MemoryVault(self.memory), name, how)
+
+        async def finish(self) -> ShardObject:
+            shard = await super().finish()
+            later.update(self.memory.objects)
+            return shard
 
     async def first(vault: Vault, manifest: Manifest) -> str:
         sha256 = await write_manifest(vault, manifest)
@@ -70,7 +72,7 @@ def manifest_comes_first(patch: Patch) -> None:
             await vault.put(name, data)
         return sha256
 
-    patch.setattr(packing, "store", held)
+    patch.setattr(packing, "Storing", Held)
     patch.setattr(backup, "write_manifest", first)
 
 

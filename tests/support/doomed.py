@@ -21,7 +21,6 @@ import re
 import signal
 from collections.abc import Sequence
 from contextlib import ExitStack
-from io import BytesIO
 from typing import NamedTuple
 from unittest.mock import patch
 
@@ -29,6 +28,7 @@ import anyio
 
 from daemon.app import serve
 from daemon.board import Entry
+from daemon.storage.parts import PartBody
 from daemon.storage.s3_upload import Part, S3Writer
 from events.envelope import Commit
 from events.log import Appended, Conflict
@@ -110,7 +110,7 @@ def install(doom: Doom, stack: ExitStack) -> None:
         _advance(entry, moved_bytes)
         doom.moved(standing.phase, before_bytes=before_bytes, after_bytes=standing.moved_bytes)
 
-    async def sent(upload: S3Writer, number: int, body: BytesIO) -> Part:
+    async def sent(upload: S3Writer, number: int, body: PartBody) -> Part:
         part = await _sent(upload, number, body)
         doom.met("upload", name="part")
         return part

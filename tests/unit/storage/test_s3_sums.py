@@ -29,8 +29,8 @@ def test_a_checksum_in_the_making_is_the_same(kind: Kind, at: int) -> None:
     """However a piece is cut, its checksum is that of the whole piece."""
     data = bytes(range(250)) * 4
     running = Summing(kind).running()
-    running.feed(data[:at])
-    running.feed(memoryview(data)[at:])
+    running.update(data[:at])
+    running.update(memoryview(data)[at:])
     assert running.sum() == Summing(kind).of(data)
 
 

@@ -9,33 +9,44 @@ from hypothesis import strategies as st
 
 from daemon.storage import stages
 from daemon.storage.manifest import Block
-from daemon.storage.s3_upload import (
-    IN_FLIGHT_BYTES,
+from daemon.storage.parts import (
+    IN_MEMORY_BYTES,
     LARGEST_IN_MEMORY,
+    LARGEST_PART_BYTES,
     MOST_PARTS,
     SMALLEST_PART_BYTES,
     part_bytes,
+    under_way_bytes,
 )
 
 MIB, GIB, TIB = 1 << 20, 1 << 30, 1 << 40
-SPOOLED = 5 * GIB
 
 
 def test_10_000_parts_are_enough_for_5_tib() -> None:
     """With a spool an object of S3's largest size fits its largest number of parts."""
-    sizes = [part_bytes(number, largest=SPOOLED) for number in range(1, MOST_PARTS + 1)]
+    sizes = [part_bytes(number) for number in range(1, MOST_PARTS + 1)]
     assert sum(sizes) >= 5 * TIB
     assert sizes == sorted(sizes)
     assert min(sizes) >= 5 * MIB
-    assert max(sizes) <= 5 * GIB
+    assert max(sizes) == LARGEST_PART_BYTES <= 5 * GIB
+
+
+def test_an_upload_of_5_tib_is_bounded_in_memory_and_on_disk() -> None:
+    """Whatever part fills, 32 MiB are in memory and 3 GiB in files at most, and two are sent."""
+    for number in range(1, MOST_PARTS + 1):
+        filling, under_way = part_bytes(number), under_way_bytes(number)
+        limit = IN_MEMORY_BYTES if filling <= LARGEST_IN_MEMORY else 3 * GIB
+        assert filling + under_way <= limit
+        assert under_way >= filling
+    assert [part_bytes(number) > LARGEST_IN_MEMORY for number in (2_000, 2_001)] == [False, True]
 
 
 def test_without_a_spool_148_gib_fit() -> None:
     """Parts that are kept in memory never outgrow 16 MiB, and hold what the error says."""
-    sizes = [part_bytes(number) for number in range(1, MOST_PARTS + 1)]
+    sizes = [part_bytes(n, largest=LARGEST_IN_MEMORY) for n in range(1, MOST_PARTS + 1)]
     assert max(sizes) == LARGEST_IN_MEMORY
     assert sum(sizes) // GIB == 148
-    assert all(2 * size <= IN_FLIGHT_BYTES for size in sizes)
+    assert all(2 * size <= IN_MEMORY_BYTES for size in sizes)
 
 
 def test_small_objects_have_equal_parts() -> None:
