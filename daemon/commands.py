@@ -21,6 +21,7 @@ from events.facts import (
     SnapshotFacts,
     SourceKind,
     StoredFacts,
+    VaultName,
 )
 
 
@@ -36,6 +37,7 @@ class PolicyChange(Struct, frozen=True, forbid_unknown_fields=True):
     timezone: str | None = None
     windows: tuple[str, ...] | None = None
     keep_last: int | None = None
+    suspect_drop_percent: int | None = None
 
 
 class AddCache(Struct, frozen=True, forbid_unknown_fields=True, tag="add-cache"):
@@ -44,6 +46,7 @@ class AddCache(Struct, frozen=True, forbid_unknown_fields=True, tag="add-cache")
     name: str
     url: str
     vault: str | None = None
+    copy_to: str | None = None
     source: SourceKind = "auto"
     node: NodeChoice = "prefer-replica"
     password_file: str | None = None
@@ -59,12 +62,13 @@ class AddCache(Struct, frozen=True, forbid_unknown_fields=True, tag="add-cache")
 class SetCache(Struct, frozen=True, forbid_unknown_fields=True, tag="set-cache"):
     """Change a cache's settings; what is null stays as it is.
 
-    An empty `password_file`, `password_env` or `tls_…` takes the setting away.
+    An empty `copy_to`, `password_file`, `password_env` or `tls_…` takes the setting away.
     """
 
     name: str
     url: str | None = None
     vault: str | None = None
+    copy_to: str | None = None
     source: SourceKind | None = None
     node: NodeChoice | None = None
     password_file: str | None = None
@@ -109,10 +113,24 @@ class DeleteBackup(Struct, frozen=True, forbid_unknown_fields=True, tag="delete-
     backup: str
 
 
+class RequestCopy(Struct, frozen=True, forbid_unknown_fields=True, tag="request-copy"):
+    """Copy a backup into another vault: `to`, or where its cache's `copy_to` says."""
+
+    backup: str
+    to: str | None = None
+
+
+class AcknowledgeBackup(Struct, frozen=True, forbid_unknown_fields=True, tag="acknowledge-backup"):
+    """Say that a suspect backup is as it should be: it counts as good from now on."""
+
+    backup: str
+
+
 class RequestRestore(Struct, frozen=True, forbid_unknown_fields=True, tag="request-restore"):
     """Restore a backup into a running cache by replication.
 
     `replace` allows a target that holds keys (R3); `force` names blockers to override (R2).
+    `vault` has a copy of the backup to read from; null is the backup's own.
     """
 
     backup: str
@@ -120,6 +138,7 @@ class RequestRestore(Struct, frozen=True, forbid_unknown_fields=True, tag="reque
     replace: bool = False
     safety_backup: bool = True
     force: tuple[str, ...] = ()
+    vault: str | None = None
 
 
 Request = (
@@ -130,6 +149,8 @@ Request = (
     | RequestBackup
     | RequestAutoBackup
     | DeleteBackup
+    | RequestCopy
+    | AcknowledgeBackup
     | RequestRestore
 )
 
@@ -222,6 +243,39 @@ class ReportDeleted(Struct, frozen=True):
     backup_id: BackupId
 
 
+class StartCopy(Struct, frozen=True):
+    """An actor is about to make one try at a copy."""
+
+    backup_id: BackupId
+    vault: VaultName
+
+
+class ReportCopied(Struct, frozen=True):
+    """The copy's manifest is in its vault, and it is the backup's own."""
+
+    backup_id: BackupId
+    vault: VaultName
+    stored_bytes: int
+
+
+class ReportCopyFailed(Struct, frozen=True):
+    """One try at a copy failed."""
+
+    backup_id: BackupId
+    vault: VaultName
+    failure: Failure
+
+
+class ReportCopyGone(Struct, frozen=True):
+    """Nothing of a copy is left in its vault."""
+
+    backup_id: BackupId
+    vault: VaultName
+
+
+CopyReport = StartCopy | ReportCopied | ReportCopyFailed | ReportCopyGone
+
+
 class ReportPlan(Struct, frozen=True):
     """The plan of a restore, computed from what was found just now."""
 
@@ -289,6 +343,9 @@ Command = (
     | RequestBackup
     | RequestAutoBackup
     | DeleteBackup
+    | RequestCopy
+    | AcknowledgeBackup
+    | CopyReport
     | RequestRestore
     | StartDaemon
     | StopDaemon

@@ -22,9 +22,11 @@ from events.facts import CacheName, Failure
 from projections.state import State
 from projections.work import (
     BackupWork,
+    CopyWork,
     DeletionWork,
     RestoreWork,
     SweepWork,
+    UncopyWork,
     UndoWork,
     Work,
     next_instant,
@@ -65,6 +67,7 @@ class Actors(Struct, frozen=True):
 
     backup: Actor[BackupWork]
     removal: Actor[SweepWork | DeletionWork]
+    copy: Actor[CopyWork | UncopyWork]
     restore: Actor[RestoreWork]
     undo: Actor[UndoWork]
 
@@ -154,10 +157,12 @@ class Worker:
         return rest is not None and rest.until > anyio.current_time()
 
     def _admitted(self, state: State, work: Work) -> bool:
-        """Room for one more snapshot: in all, and on its host.
+        """Room for one more snapshot: in all, and on its host; copies are made one at a time.
 
         A safety backup is always let in: its target refuses writes until it is made.
         """
+        if isinstance(work, CopyWork):
+            return not any(isinstance(running, CopyWork) for running in self._running)
         if not isinstance(work, BackupWork) or work.safety:
             return True
         running = [w for w in self._running if isinstance(w, BackupWork)]
@@ -180,7 +185,7 @@ class Worker:
 
     async def _run(self, work: Work, scope: anyio.CancelScope) -> None:
         try:
-            with scope, self._board.line(_id(work)) as progress:
+            with scope, self._board.line(_line(work)) as progress:
                 await self._perform(work, progress)
         finally:
             del self._running[work]
@@ -193,6 +198,8 @@ class Worker:
                 await self._guarded(self._actors.backup, work, progress)
             case SweepWork() | DeletionWork():
                 await self._guarded(self._actors.removal, work, progress)
+            case CopyWork() | UncopyWork():
+                await self._guarded(self._actors.copy, work, progress)
             case RestoreWork():
                 await self._guarded(self._actors.restore, work, progress)
             case UndoWork():
@@ -231,6 +238,13 @@ def _id(work: Work) -> str:
             return work.restore_id
         case _:
             return work.backup_id
+
+
+def _line(work: Work) -> str:
+    """Under which name its progress is shown: a copy's is not its backup's."""
+    if isinstance(work, CopyWork | UncopyWork):
+        return f"{work.backup_id} in {work.vault}"
+    return _id(work)
 
 
 def _host(state: State, cache: CacheName) -> str:

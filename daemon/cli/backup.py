@@ -15,6 +15,8 @@ class Backup(Tree):
         "list": Branch("daemon.cli.backup_list", "list_backups", "List backups, oldest first."),
         "show": Branch("daemon.cli.backup_page", "show", "Show all that is known of one."),
         "delete": Branch("daemon.cli.backup_deed", "delete", "Delete one for good."),
+        "copy": Branch("daemon.cli.backup_word", "copy", "Copy one into another vault."),
+        "ack": Branch("daemon.cli.backup_word", "ack", "Say that a suspect one is all right."),
     }
 
 

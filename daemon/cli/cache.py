@@ -76,6 +76,9 @@ def _settings_options(command: F) -> F:
             type=click.Choice(["auto", "bgsave", "replication"]),
             help="How snapshots are taken.",
         ),
+        click.option(
+            "--copy-to", metavar="VAULT", help="A second vault that they are copied to, or none."
+        ),
         click.option("--vault", help="Where its backups go."),
         *_tls_options(),
         click.option(
@@ -167,6 +170,8 @@ def _said(given: Mapping[str, object]) -> dict[str, object]:
     Links stay links: they may point elsewhere by the time the daemon looks.
     """
     said = {name: value for name, value in given.items() if value is not None}
+    if said.get("copy_to") == "none":
+        said["copy_to"] = ""
     for name in FILES:
         path = said.get(name)
         if isinstance(path, str) and path:

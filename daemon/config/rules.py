@@ -290,9 +290,7 @@ TEXTS: Mapping[str, Rule] = {
 
 LATER: Mapping[str, str] = {
     "exports": "exports are",
-    "caches.*.copy_to": "a copy in a second vault is",
     "caches.*.bandwidth": "a limit of bandwidth is",
-    "caches.*.policy.suspect_drop_percent": "the suspicion gate is",
     "caches.*.policy.verify": "verification by policy is",
 }
 """Settings that a later version will have: refused by name, never silently accepted."""

@@ -3,6 +3,7 @@
 from typing import assert_never
 
 from daemon.commands import (
+    AcknowledgeBackup,
     AdvanceSchedule,
     Command,
     DeleteBackup,
@@ -11,6 +12,9 @@ from daemon.commands import (
     RecordCache,
     RemoveCache,
     ReportAttemptFailed,
+    ReportCopied,
+    ReportCopyFailed,
+    ReportCopyGone,
     ReportDeleted,
     ReportPlan,
     ReportRestored,
@@ -21,15 +25,27 @@ from daemon.commands import (
     ReportUndone,
     RequestAutoBackup,
     RequestBackup,
+    RequestCopy,
     RequestRestore,
     RequestSafetyBackup,
     SetPolicy,
     StartAttempt,
+    StartCopy,
     StartDaemon,
     StartRestore,
     StopDaemon,
 )
-from daemon.decide import attempts, backups, caches, daemon, policies, restores, retention, schedule
+from daemon.decide import (
+    attempts,
+    backups,
+    caches,
+    copies,
+    daemon,
+    policies,
+    restores,
+    retention,
+    schedule,
+)
 from daemon.decide.decision import Context, Decision
 from projections.state import State
 
@@ -50,8 +66,16 @@ def decide(state: State, command: Command, context: Context) -> Decision:
             return schedule.decide(state, command, context)
         case ExpireBackups():
             return retention.decide(state, command, context)
-        case RequestBackup() | DeleteBackup() | ReportDeleted() | RequestSafetyBackup():
+        case (
+            RequestBackup()
+            | DeleteBackup()
+            | ReportDeleted()
+            | RequestSafetyBackup()
+            | AcknowledgeBackup()
+        ):
             return backups.decide(state, command, context)
+        case RequestCopy() | StartCopy() | ReportCopied() | ReportCopyFailed() | ReportCopyGone():
+            return copies.decide(state, command, context)
         case (
             StartAttempt()
             | ReportSnapshot()

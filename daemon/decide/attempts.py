@@ -12,7 +12,9 @@ from daemon.commands import (
     ReportSwept,
     StartAttempt,
 )
+from daemon.decide.copies import copy_of_new
 from daemon.decide.decision import Context, Decision, backup_by_id, superseded
+from daemon.decide.suspicion import suspected
 from daemon.errors import Rejected
 from events.facts import Failure
 from events.types import (
@@ -58,13 +60,11 @@ def decide(
                 )
             )
         case ReportStored():
-            return Decision(
-                (
-                    BackupCompleted(
-                        cache=backup.cache, backup_id=backup.backup_id, stored=command.stored
-                    ),
-                )
+            done = BackupCompleted(
+                cache=backup.cache, backup_id=backup.backup_id, stored=command.stored
             )
+            flag = suspected(state, backup, command.stored)
+            return Decision((done, *flag, *copy_of_new(state, backup)))
         case ReportAttemptFailed():
             cut = Cut(command.failure, command.by_daemon)
             return Decision(failed(state, backup, cut, context))

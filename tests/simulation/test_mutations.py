@@ -35,6 +35,7 @@ from tests.simulation.line import Weather
 from tests.simulation.stories import STORIES, one_backup
 from tests.simulation.stories import removal as removal_story
 from tests.simulation.test_mutations_auto import MUTATIONS as OF_SCHEDULES
+from tests.simulation.test_mutations_copies import MUTATIONS as OF_COPIES
 from tests.simulation.world import Life, Plan, Script, World
 
 KILLED = [Plan(kill_at=step) for step in range(10, 200, 4)]
@@ -267,7 +268,7 @@ def test_every_invariant_is_proven() -> None:
     """There is no invariant that no mutation breaks."""
     named = EVERY | OF_A_LIFE
 
-    assert named == {mutation.noticed_by for mutation in (*MUTATIONS, *OF_SCHEDULES)}
+    assert named == {mutation.noticed_by for mutation in (*MUTATIONS, *OF_SCHEDULES, *OF_COPIES)}
 
 
 async def _nothing(_: Life) -> None:

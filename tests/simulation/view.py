@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from events.envelope import Envelope, Record
 from events.facts import BackupId, BackupKind, CacheName, Occurrence, Policy
+from events.suspicions import BackupSuspected, SuspicionAcknowledged
 from events.types import (
     AttemptStarted,
     BackupAbandoned,
@@ -62,6 +63,9 @@ class Entry(Struct):
     outcome: str = ""
     deletion: str = ""
     expired: bool = False
+    keys: int = 0
+    suspect: bool = False
+    acknowledged: bool = False
 
     @property
     def key(self) -> Key | None:
@@ -219,6 +223,9 @@ def _note(view: View, event: Event) -> None:
             | BackupSkipped()
         ):
             _of_attempt(view, event)
+        case BackupSuspected() | SuspicionAcknowledged():
+            view.entry(event).suspect = isinstance(event, BackupSuspected)
+            view.entry(event).acknowledged = isinstance(event, SuspicionAcknowledged)
         case RetentionExpired():
             view.entry(event).expired = True
         case DeletionRequested():
@@ -299,6 +306,7 @@ def _of_attempt(
             view.folders.add(folder_of(event.cache, event.backup_id, event.attempt))
         case SnapshotTaken():
             entry.taken_at = event.snapshot.taken_at
+            entry.keys = sum(event.snapshot.server.keys.values())
         case RetryScheduled():
             entry.retry_at = event.retry_at
         case BackupFailed():
