@@ -38,6 +38,7 @@ class PolicyChange(Struct, frozen=True, forbid_unknown_fields=True):
     timezone: str | None = None
     windows: tuple[str, ...] | None = None
     keep_last: int | None = None
+    suspect_drop_percent: int | None = None
 
 
 class AddCache(Struct, frozen=True, forbid_unknown_fields=True, tag="add-cache"):
@@ -46,6 +47,7 @@ class AddCache(Struct, frozen=True, forbid_unknown_fields=True, tag="add-cache")
     name: str
     url: str
     vault: str | None = None
+    copy_to: str | None = None
     source: SourceKind = "auto"
     node: NodeChoice = "prefer-replica"
     password_file: str | None = None
@@ -62,12 +64,14 @@ class AddCache(Struct, frozen=True, forbid_unknown_fields=True, tag="add-cache")
 class SetCache(Struct, frozen=True, forbid_unknown_fields=True, tag="set-cache"):
     """Change a cache's settings; what is null stays as it is.
 
-    An empty `password_file`, `password_env`, `tls_…` or `bandwidth` takes the setting away.
+    An empty `copy_to`, `password_file`, `password_env`, `tls_…` or `bandwidth` takes the setting
+    away.
     """
 
     name: str
     url: str | None = None
     vault: str | None = None
+    copy_to: str | None = None
     source: SourceKind | None = None
     node: NodeChoice | None = None
     password_file: str | None = None
@@ -119,10 +123,24 @@ class CancelBackup(Struct, frozen=True, forbid_unknown_fields=True, tag="cancel-
     backup: str
 
 
+class RequestCopy(Struct, frozen=True, forbid_unknown_fields=True, tag="request-copy"):
+    """Copy a backup into another vault: `to`, or where its cache's `copy_to` says."""
+
+    backup: str
+    to: str | None = None
+
+
+class AcknowledgeBackup(Struct, frozen=True, forbid_unknown_fields=True, tag="acknowledge-backup"):
+    """Say that a suspect backup is as it should be: it counts as good from now on."""
+
+    backup: str
+
+
 class RequestRestore(Struct, frozen=True, forbid_unknown_fields=True, tag="request-restore"):
     """Restore a backup into a running cache by replication.
 
     `replace` allows a target that holds keys (R3); `force` names blockers to override (R2).
+    `vault` has a copy of the backup to read from; null is the backup's own.
     """
 
     backup: str
@@ -130,6 +148,7 @@ class RequestRestore(Struct, frozen=True, forbid_unknown_fields=True, tag="reque
     replace: bool = False
     safety_backup: bool = True
     force: tuple[str, ...] = ()
+    vault: str | None = None
 
 
 Request = (
@@ -141,6 +160,8 @@ Request = (
     | RequestAutoBackup
     | DeleteBackup
     | CancelBackup
+    | RequestCopy
+    | AcknowledgeBackup
     | RequestRestore
 )
 
@@ -260,6 +281,39 @@ class ReportVault(Struct, frozen=True):
     faults: tuple[VaultFault, ...]
 
 
+class StartCopy(Struct, frozen=True):
+    """An actor is about to make one try at a copy."""
+
+    backup_id: BackupId
+    vault: VaultName
+
+
+class ReportCopied(Struct, frozen=True):
+    """The copy's manifest is in its vault, and it is the backup's own."""
+
+    backup_id: BackupId
+    vault: VaultName
+    stored_bytes: int
+
+
+class ReportCopyFailed(Struct, frozen=True):
+    """One try at a copy failed."""
+
+    backup_id: BackupId
+    vault: VaultName
+    failure: Failure
+
+
+class ReportCopyGone(Struct, frozen=True):
+    """Nothing of a copy is left in its vault."""
+
+    backup_id: BackupId
+    vault: VaultName
+
+
+CopyReport = StartCopy | ReportCopied | ReportCopyFailed | ReportCopyGone
+
+
 class ReportPlan(Struct, frozen=True):
     """The plan of a restore, computed from what was found just now."""
 
@@ -329,6 +383,9 @@ Command = (
     | RequestAutoBackup
     | DeleteBackup
     | CancelBackup
+    | RequestCopy
+    | AcknowledgeBackup
+    | CopyReport
     | RequestRestore
     | StartDaemon
     | StopDaemon

@@ -46,6 +46,7 @@ UPCASTS: Mapping[str, Upcast] = {
     "policy-set/1": Upcast("policy-set/2", _unchanged),
     "leftovers-swept/1": Upcast("leftovers-swept/2", _unchanged),
     "snapshot-taken/1": Upcast("snapshot-taken/2", _unchanged),
+    "restore-requested/1": Upcast("restore-requested/2", _unchanged),
 }
 """From every tag that was ever written and is no longer a type; may only grow."""
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from events.copies import CopyEvent
 from events.facts import (
     INSTALLATION,
     BackupId,
@@ -31,6 +32,7 @@ from events.facts import (
     VaultName,
     cache_stream,
 )
+from events.suspicions import SuspicionEvent
 
 
 class DaemonStarted(Struct, frozen=True, forbid_unknown_fields=True, tag="daemon-started/1"):
@@ -235,14 +237,18 @@ class _RestoreEvent(_CacheEvent, frozen=True):
     restore_id: RestoreId
 
 
-class RestoreRequested(_RestoreEvent, frozen=True, tag="restore-requested/1"):
-    """Somebody wants a backup's data in a running cache; the backup is held until the end."""
+class RestoreRequested(_RestoreEvent, frozen=True, tag="restore-requested/2"):
+    """Somebody wants a backup's data in a running cache; the backup is held until the end.
+
+    `vault` is the one to read from, where that is said: the backup's own, or a copy's.
+    """
 
     backup_id: BackupId
     backup_cache: CacheName
     replace: bool
     safety_backup: bool
     force: tuple[str, ...] = ()
+    vault: VaultName | None = None
 
 
 class RestorePlanned(_RestoreEvent, frozen=True, tag="restore-planned/1"):
@@ -322,6 +328,8 @@ Event = (
     | RestoreCompleted
     | RestoreInterrupted
     | RestoreFailed
+    | CopyEvent
+    | SuspicionEvent
 )
 
 

@@ -12,6 +12,15 @@ from immutables import Map
 from msgspec import Struct
 from msgspec.structs import replace
 
+from events.copies import (
+    BackupCleared,
+    CopyCompleted,
+    CopyDeleted,
+    CopyEvent,
+    CopyFailed,
+    CopyRequested,
+    CopyStarted,
+)
 from events.envelope import Envelope
 from events.facts import (
     BackupId,
@@ -25,6 +34,7 @@ from events.facts import (
     StoredFacts,
     VaultName,
 )
+from events.suspicions import BackupSuspected, Suspicion, SuspicionAcknowledged, SuspicionEvent
 from events.types import (
     AttemptStarted,
     BackupAbandoned,
@@ -41,6 +51,8 @@ from events.types import (
     RetryScheduled,
     SnapshotTaken,
 )
+from projections import copies
+from projections.copies import Copies, Copy
 
 Phase = Literal["waiting", "running", "complete", "failed", "skipped", "cancelled", "deleting"]
 
@@ -54,6 +66,8 @@ class Backup(Struct, frozen=True):
     No attempt starts at or after `start_before` (A6). `abandoned` is why it was given up, skipped
     or cancelled, and `deferred` why it could not start when its instant came. A call of the
     attempts that are `stuck` has not returned: what they left is swept apart from the rest.
+    `cleared` says that its own vault has confirmed the deletion, while a copy elsewhere is still
+    to go.
     """
 
     backup_id: BackupId
@@ -81,6 +95,15 @@ class Backup(Struct, frozen=True):
     abandoned: str | None = None
     deferred: str | None = None
     deletion: Literal["command", "retention", "cache-removed"] | None = None
+    copies: Copies = ()
+    cleared: bool = False
+    suspicion: Suspicion | None = None
+    acknowledged_at: datetime | None = None
+
+    @property
+    def suspect(self) -> bool:
+        """Whether the gate has flagged it and nobody has acknowledged that."""
+        return self.suspicion is not None and self.acknowledged_at is None
 
 
 OfCache = Map[BackupId, Backup]
@@ -102,6 +125,8 @@ CatalogEvent = (
     | LeftoversSwept
     | DeletionRequested
     | BackupDeleted
+    | CopyEvent
+    | SuspicionEvent
 )
 
 
@@ -152,6 +177,8 @@ _Step = (
     | LeftoversStuck
     | LeftoversSwept
     | DeletionRequested
+    | CopyEvent
+    | SuspicionEvent
 )
 
 
@@ -174,7 +201,23 @@ def _step(backup: Backup, envelope: Envelope, event: _Step) -> Backup:
         case LeftoversStuck() | LeftoversSwept():
             return _of_leftovers(backup, envelope, event)
         case DeletionRequested():
-            return replace(backup, phase="deleting", deletion=event.reason)
+            going = copies.leaving(backup.copies)
+            return replace(backup, phase="deleting", deletion=event.reason, copies=going)
+        case _:
+            return _flagged(backup, envelope, event)
+
+
+def _flagged(backup: Backup, envelope: Envelope, event: CopyEvent | SuspicionEvent) -> Backup:
+    """What happens to a complete backup without changing it."""
+    match event:
+        case BackupSuspected():
+            return replace(backup, suspicion=event.suspicion)
+        case SuspicionAcknowledged():
+            return replace(backup, acknowledged_at=envelope.at)
+        case BackupCleared():
+            return replace(backup, cleared=True)
+        case CopyRequested() | CopyStarted() | CopyCompleted() | CopyFailed() | CopyDeleted():
+            return replace(backup, copies=copies.evolve(backup.copies, envelope, event))
 
 
 def _over(
@@ -245,6 +288,11 @@ def _is_over(backup: Backup) -> bool:
     return bool(backup.abandoned) and not (backup.unswept or backup.stuck)
 
 
+def good(backup: Backup) -> bool:
+    """Whether a backup counts: complete, and not suspect with nobody having acknowledged it."""
+    return backup.phase == "complete" and not backup.suspect
+
+
 def listed(catalog: Catalog, cache: CacheName | None = None) -> Iterator[Backup]:
     """Backups that exist, oldest snapshot first; of one cache or of all."""
     yield from _select(catalog, cache, lambda backup: backup.phase == "complete")
@@ -286,10 +334,22 @@ def get(catalog: Catalog, cache: CacheName, backup_id: BackupId) -> Backup | Non
     return catalog.get(cache, Map()).get(backup_id)
 
 
+def copies_in(catalog: Catalog, vault: VaultName) -> tuple[Copy, ...]:
+    """The whole copies in a vault."""
+    return tuple(
+        copy
+        for of_cache in catalog.values()
+        for backup in of_cache.values()
+        for copy in backup.copies
+        if copy.vault == vault and copy.phase == "complete"
+    )
+
+
 def stored_in(catalog: Catalog, vault: VaultName) -> bool:
-    """Whether any backup lies in a vault, one that is being deleted included."""
+    """Whether any backup or copy lies in a vault, one that is being deleted included."""
     return any(
-        backup.stored is not None and backup.vault == vault
+        (backup.stored is not None and backup.vault == vault)
+        or any(copy.vault == vault and copy.completed_at for copy in backup.copies)
         for of_cache in catalog.values()
         for backup in of_cache.values()
     )

@@ -15,6 +15,7 @@ from events.facts import CacheName, Failure, Policy
 from projections import catalog
 from projections.caches import Cache
 from projections.catalog import Backup
+from projections.doubts import doubts, suspect_for
 from projections.freshness import covers, expected, newest_good, newest_manual, unrepaired
 from projections.hanging import HINT, hanging
 from projections.local import local_text, span
@@ -147,6 +148,9 @@ def _of_cache(
         yield from _cancelled(case, policy, [slot for slot in bad if slot.outcome == "cancelled"])
     if (told := hanging(state, name)) is not None:
         yield case.line("stuck", told=told, level="warning", hint=HINT)
+    for doubt in doubts(state, name, now):
+        told, hint = doubt.message, doubt.hint
+        yield case.line(doubt.rule, told=told, level=doubt.level, hint=hint, code=doubt.code)
     yield from _manual(case)
     yield from _restore(case, restore)
 
@@ -217,6 +221,11 @@ def _fresh(case: _Case, policy: Policy) -> Line:
     if newest is not None and covers(newest, last):
         told = f"{_aged(case, newest)}, and serves the last window that closed ({window})"
         return case.line("fresh", told=told)
+    doubted = suspect_for(case.state, case.cache.name, last)
+    if doubted is not None:
+        told = f"{doubted.name} serves the last window ({window}), and is suspect: see rule suspect"
+        hint = f"`valkeep backup show {case.cache.name}/{doubted.name}` has the figures."
+        return case.line("fresh", told=told, level="warning", hint=hint)
     closed = f"{window}, closed at {local_text(last.closes_at, policy.timezone)}"
     if newest is None:
         told = f"there is no good scheduled backup, and a window has passed ({closed})"

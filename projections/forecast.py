@@ -18,10 +18,10 @@ from msgspec.structs import replace
 
 from events.facts import BackupId, BackupName, CacheName, Occurrence, Policy
 from projections.caches import Cache
-from projections.catalog import Backup
+from projections.catalog import Backup, good
 from projections.occurrences import instant, occurrences, opening
 from projections.policy import zone
-from projections.retention import Terms, Verdict, kept_until, taken_at, verdicts
+from projections.retention import Terms, Verdict, guarded, kept_until, taken_at, verdicts
 from projections.schedule import served
 from projections.state import State
 
@@ -89,8 +89,8 @@ class _Judged(Struct):
 class _Walk:
     """Goes from day to day, and asks for verdicts where an age is over.
 
-    Together with these it asks for the newest scheduled ones, because the verdict on the others
-    depends on them, and on nothing else.
+    Together with these it asks for the newest good scheduled ones, and for those that stay because
+    of a suspicion, because the verdict on the others depends on them, and on nothing else.
     """
 
     def __init__(self, terms: Terms, there: list[Backup]) -> None:
@@ -100,6 +100,7 @@ class _Walk:
         self._there: dict[BackupId, _Judged] = {}
         self._over: dict[BackupId, Backup] = {}
         self._scheduled: list[tuple[datetime, BackupId]] = []
+        self._guarded = guarded(there, terms.policy.keep_last)
         for backup in there:
             self._add(_Judged(backup))
             if backup.phase == "deleting":
@@ -118,7 +119,8 @@ class _Walk:
             return
         keep_last = self._terms.policy.keep_last
         newest = self._scheduled[-keep_last:] if keep_last else []
-        asked = self._over | {one: self._there[one].backup for _, one in newest}
+        others = (*(one for _, one in newest), *self._guarded)
+        asked = self._over | {one: self._there[one].backup for one in others}
         for verdict in verdicts(asked.values(), self._terms, ends_at).values():
             if not verdict.kept:
                 self._go(verdict, day)
@@ -135,7 +137,7 @@ class _Walk:
         until = kept_until(backup, self._terms.policy)
         if backup.phase == "complete" and until is not None:
             heappush(self._ages, (until, backup.backup_id))
-            if backup.kind == "auto":
+            if backup.kind == "auto" and good(backup):
                 insort(self._scheduled, (taken_at(backup), backup.backup_id))
 
     def _go(self, verdict: Verdict, day: int) -> None:

@@ -19,6 +19,7 @@ from events.facts import (
     RestoreId,
     RestorePlan,
     RestoreResult,
+    VaultName,
 )
 from events.types import (
     RestoreCompleted,
@@ -45,6 +46,7 @@ class Restore(Struct, frozen=True):
     force: tuple[str, ...]
     requested_at: datetime
     requested_by: str
+    vault: VaultName | None = None
     phase: Phase = "requested"
     plan: RestorePlan | None = None
     started: RestoreStarted | None = None
@@ -83,6 +85,7 @@ def _requested(envelope: Envelope, event: RestoreRequested) -> Restore:
         force=event.force,
         requested_at=envelope.at,
         requested_by=envelope.who.user or envelope.who.kind,
+        vault=event.vault,
     )
 
 

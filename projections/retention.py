@@ -12,13 +12,23 @@ from immutables import Map
 from msgspec import Struct
 
 from events.facts import BackupId, CacheName, Policy
-from projections.catalog import Backup
+from projections.catalog import Backup, good
 from projections.state import State
 
 SAFETY_DAYS = 7
 """A safety backup is kept at least so long, whatever the policy (A11)."""
 
-Rule = Literal["manual", "age", "keep-last", "read", "suspended", "expired", "deleting"]
+Rule = Literal[
+    "manual",
+    "age",
+    "keep-last",
+    "suspect",
+    "before-suspect",
+    "read",
+    "suspended",
+    "expired",
+    "deleting",
+]
 
 
 class Verdict(Struct, frozen=True):
@@ -26,7 +36,8 @@ class Verdict(Struct, frozen=True):
 
     `until` is when its age is over, None for one that no age ends. `days` is the retention that
     was applied, 0 where none is. `among` is the policy's `keep_last` where the backup is among
-    these newest ones: then it stays, whatever its age.
+    these newest ones: then it stays, whatever its age. So does one that is `guarded`: it is
+    suspect, or one of the last good ones before a suspect one.
     """
 
     backup_id: BackupId
@@ -36,6 +47,7 @@ class Verdict(Struct, frozen=True):
     days: int = 0
     until: datetime | None = None
     among: int = 0
+    guarded: bool = False
 
     @property
     def kept(self) -> bool:
@@ -54,6 +66,10 @@ class Verdict(Struct, frozen=True):
                 return "its cache is suspended: retention deletes nothing there"
             case "keep-last":
                 return f"it is {newest_of(self.among)}"
+            case "suspect":
+                return "it is suspect, and stays until somebody acknowledges or deletes it"
+            case "before-suspect":
+                return "it is among the last good ones before a suspect backup"
             case "read":
                 return f"{self._age}; it is being read, and goes after that"
             case "expired":
@@ -100,17 +116,50 @@ def verdicts(backups: Iterable[Backup], terms: Terms, now: datetime) -> dict[Bac
         (taken_at(backup), backup) for backup in backups if backup.phase in ("complete", "deleting")
     ]
     there.sort(key=lambda one: (one[0], one[1].backup_id))
-    newest = _newest([backup for _, backup in there], terms.policy.keep_last)
+    ordered = [backup for _, backup in there]
+    newest = _newest(ordered, terms.policy.keep_last)
+    guard = _guarded(ordered, terms.policy.keep_last)
     return {
-        backup.backup_id: _verdict(backup, terms, now, among=backup.backup_id in newest)
-        for _, backup in there
+        backup.backup_id: _verdict(
+            backup, terms, now, Standing(backup.backup_id in newest, backup.backup_id in guard)
+        )
+        for backup in ordered
     }
+
+
+class Standing(Struct, frozen=True):
+    """Whether a backup is `among` the newest good ones, and whether a suspicion `guards` it."""
+
+    among: bool
+    guarded: bool
 
 
 def _newest(there: list[Backup], keep_last: int) -> frozenset[BackupId]:
     """The newest good scheduled backups (A11, A12): no failed, manual or safety one counts."""
-    good = [b.backup_id for b in there if b.kind == "auto" and b.phase == "complete"]
-    return frozenset(good[-keep_last:] if keep_last else ())
+    found = [b.backup_id for b in there if b.kind == "auto" and good(b)]
+    return frozenset(found[-keep_last:] if keep_last else ())
+
+
+def _guarded(there: list[Backup], keep_last: int) -> frozenset[BackupId]:
+    """What stays until somebody has said whether a suspect backup is right.
+
+    Nobody knows yet on which side the truth is, so both stay, whatever their age and whatever
+    `keep_last` (but one at least): the last good ones before the first suspect one, and on its
+    side the first and the newest. Those in between go by their age.
+    """
+    scheduled = [b for b in there if b.kind == "auto" and b.phase == "complete"]
+    suspect = [number for number, backup in enumerate(scheduled) if backup.suspect]
+    if not suspect:
+        return frozenset()
+    most = max(1, keep_last)
+    before = [b for b in scheduled[: suspect[0]] if good(b)][-most:]
+    doubted = [scheduled[number] for number in (suspect[0], *suspect[-most:])]
+    return frozenset(backup.backup_id for backup in (*before, *doubted))
+
+
+def guarded(backups: Iterable[Backup], keep_last: int) -> frozenset[BackupId]:
+    """The backups of a cache that stay because of a suspicion, whatever their age."""
+    return _guarded(sorted(backups, key=lambda b: (taken_at(b), b.backup_id)), keep_last)
 
 
 def taken_at(backup: Backup) -> datetime:
@@ -135,20 +184,21 @@ def kept_until(backup: Backup, policy: Policy) -> datetime | None:
     return taken_at(backup) + timedelta(days=days) if days else None
 
 
-def _verdict(backup: Backup, terms: Terms, now: datetime, *, among: bool) -> Verdict:
+def _verdict(backup: Backup, terms: Terms, now: datetime, standing: Standing) -> Verdict:
     until = kept_until(backup, terms.policy)
     return Verdict(
         backup.backup_id,
-        _rule(backup, terms, over=until is not None and until <= now, among=among),
+        _rule(backup, terms, standing, over=until is not None and until <= now),
         at=now,
         taken_at=taken_at(backup),
         days=kept_days(backup, terms.policy),
         until=until,
-        among=terms.policy.keep_last if among else 0,
+        among=terms.policy.keep_last if standing.among else 0,
+        guarded=standing.guarded,
     )
 
 
-def _rule(backup: Backup, terms: Terms, *, over: bool, among: bool) -> Rule:
+def _rule(backup: Backup, terms: Terms, standing: Standing, *, over: bool) -> Rule:
     if backup.phase == "deleting":
         return "deleting"
     if backup.kind == "manual":
@@ -157,8 +207,10 @@ def _rule(backup: Backup, terms: Terms, *, over: bool, among: bool) -> Rule:
         return "suspended"
     if not over:
         return "age"
-    if among:
+    if standing.among:
         return "keep-last"
+    if standing.guarded:
+        return "suspect" if backup.suspect else "before-suspect"
     return "read" if backup.backup_id in terms.held else "expired"
 
 

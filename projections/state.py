@@ -38,9 +38,9 @@ from events.types import (
     VaultExamined,
     WindowMissed,
 )
-from projections import caches, catalog, restores, slots, vaults
+from projections import caches, catalog, copies, restores, slots, vaults
 from projections.caches import Caches
-from projections.catalog import Catalog
+from projections.catalog import Backup, Catalog
 from projections.restores import Restores
 from projections.slots import Slots
 from projections.vaults import Vaults
@@ -154,7 +154,10 @@ def _backup(state: State, envelope: Envelope, event: catalog.CatalogEvent) -> St
     changed = catalog.evolve(state.catalog, envelope, event)
     backup = catalog.get(changed, event.cache, event.backup_id)
     needs_work = backup is not None and (
-        backup.unswept or backup.stuck or backup.phase in ("waiting", "running", "deleting")
+        backup.unswept
+        or backup.stuck
+        or backup.phase in ("waiting", "running", "deleting")
+        or copies.need_work(backup.copies)
     )
     is_open = state.open_backups
     if needs_work:
@@ -164,7 +167,22 @@ def _backup(state: State, envelope: Envelope, event: catalog.CatalogEvent) -> St
     marked = state.slots
     if isinstance(event, _OfSlots):
         marked = slots.evolve(marked, envelope, event)
-    return replace(state, catalog=changed, open_backups=is_open, slots=marked)
+    before = catalog.get(state.catalog, event.cache, event.backup_id)
+    held = _held(state.held, event.backup_id, _copied(backup) - _copied(before))
+    return replace(state, catalog=changed, open_backups=is_open, slots=marked, held=held)
+
+
+def _copied(backup: Backup | None) -> int:
+    """How many copies read a backup now."""
+    return copies.running(backup.copies) if backup else 0
+
+
+def _held(held: Map[BackupId, int], backup_id: BackupId, more: int) -> Map[BackupId, int]:
+    """How many read each backup, when so many more or fewer read one of them."""
+    if not more:
+        return held
+    left = held.get(backup_id, 0) + more
+    return held.set(backup_id, left) if left else held.delete(backup_id)
 
 
 _OfSlots = (
@@ -183,9 +201,8 @@ def _restore(state: State, envelope: Envelope, event: restores.RestoreEvent) -> 
     active, held = state.active, state.held
     if isinstance(event, RestoreRequested):
         active = active.set(event.cache, event.restore_id)
-        held = held.set(restore.backup_id, held.get(restore.backup_id, 0) + 1)
+        held = _held(held, restore.backup_id, 1)
     elif isinstance(event, RestoreCompleted | RestoreFailed):
         active = active.delete(event.cache)
-        left = held[restore.backup_id] - 1
-        held = held.set(restore.backup_id, left) if left else held.delete(restore.backup_id)
+        held = _held(held, restore.backup_id, -1)
     return replace(state, restores=changed, active=active, held=held)

@@ -9,9 +9,10 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from events.facts import BackupId, CacheName, RestoreId
+from events.facts import BackupId, CacheName, RestoreId, VaultName
 from projections import catalog
 from projections.catalog import Backup
+from projections.copies import Copy, in_vault
 from projections.restores import Restore
 from projections.state import State
 
@@ -42,6 +43,22 @@ class DeletionWork(Struct, frozen=True):
     cache: CacheName
 
 
+class CopyWork(Struct, frozen=True):
+    """Make one try at copying a backup into another vault."""
+
+    backup_id: BackupId
+    cache: CacheName
+    vault: VaultName
+
+
+class UncopyWork(Struct, frozen=True):
+    """Remove a copy from its vault, or what was made of it."""
+
+    backup_id: BackupId
+    cache: CacheName
+    vault: VaultName
+
+
 class RestoreWork(Struct, frozen=True):
     """Carry a restore out."""
 
@@ -56,24 +73,35 @@ class UndoWork(Struct, frozen=True):
     cache: CacheName
 
 
-Work = BackupWork | SweepWork | DeletionWork | RestoreWork | UndoWork
+Work = BackupWork | SweepWork | DeletionWork | CopyWork | UncopyWork | RestoreWork | UndoWork
 
 
 def outstanding(state: State) -> Iterator[Work]:
     """All work that has not ended, whether or not it may start now; oldest request first."""
     for backup_id, cache in sorted(state.open_backups.items()):
         backup = catalog.get(state.catalog, cache, backup_id)
-        if backup is not None and backup.stuck:
-            yield SweepWork(backup_id, cache, backup.stuck)
-        if backup is not None and needs_work(backup):
-            yield _backup_work(backup)
+        if backup is not None:
+            yield from _backup_works(state, backup)
     for cache, restore_id in sorted(state.active.items(), key=lambda item: item[1]):
         yield _restore_work(state.restores[restore_id], cache)
 
 
 def needs_work(backup: Backup) -> bool:
-    """Whether anything is to be done for a backup, beside what is stuck."""
-    return backup.unswept or backup.phase in ("waiting", "running", "deleting")
+    """Whether anything is to be done for a backup in its own vault, beside what is stuck."""
+    unfinished = backup.unswept or backup.phase in ("waiting", "running", "deleting")
+    return unfinished and not backup.cleared
+
+
+def _backup_works(state: State, backup: Backup) -> Iterator[Work]:
+    """What there is to do for a backup itself, and then for its copies."""
+    if backup.stuck:
+        yield SweepWork(backup.backup_id, backup.cache, backup.stuck)
+    if needs_work(backup):
+        yield _backup_work(backup)
+    for copy in backup.copies:
+        if copy.phase != "complete":
+            kind = CopyWork if copy_is_wanted(state, backup, copy) else UncopyWork
+            yield kind(backup.backup_id, backup.cache, copy.vault)
 
 
 def _backup_work(backup: Backup) -> Work:
@@ -82,6 +110,17 @@ def _backup_work(backup: Backup) -> Work:
     if backup.unswept and backup.phase != "running":
         return SweepWork(backup.backup_id, backup.cache)
     return BackupWork(backup.backup_id, backup.cache, safety=backup.kind == "safety")
+
+
+def copy_is_wanted(state: State, backup: Backup, copy: Copy) -> bool:
+    """Whether a copy that is not complete is still to be made.
+
+    One that a cache's `copy_to` has asked for goes when that names another vault, or none.
+    """
+    if copy.phase == "deleting":
+        return False
+    cache = state.caches.get(backup.cache)
+    return copy.wanted_by == "command" or cache is None or cache.settings.copy_to == copy.vault
 
 
 def _restore_work(restore: Restore, cache: CacheName) -> Work:
@@ -104,8 +143,20 @@ def ready(state: State, work: Work, now: datetime) -> bool:
                 backup.phase == "running" and backup.kind != "safety"
                 for backup in state.catalog.get(work.cache, {}).values()
             )
+        case CopyWork():
+            copy = in_vault(state.catalog[work.cache][work.backup_id].copies, work.vault)
+            return copy is not None and copy_may_start(copy, now)
+        case UncopyWork():
+            going = state.catalog[work.cache][work.backup_id].phase == "deleting"
+            return not going or work.backup_id not in state.held
         case SweepWork() | UndoWork():
             return True
+
+
+def copy_may_start(copy: Copy, now: datetime) -> bool:
+    """Whether a copy is to be tried now."""
+    due = copy.not_before is None or copy.not_before <= now
+    return copy.phase in ("waiting", "failed") and due
 
 
 def waits_for(
@@ -169,8 +220,14 @@ def next_instant(state: State, now: datetime) -> datetime | None:
         at
         for backup_id, cache in state.open_backups.items()
         if (backup := catalog.get(state.catalog, cache, backup_id)) is not None
-        and backup.phase == "waiting"
-        for at in (backup.not_before, backup.occurrence.opens_at if backup.occurrence else None)
+        for at in _instants(backup)
         if at is not None and at > now
     )
     return min(instants, default=None)
+
+
+def _instants(backup: Backup) -> Iterator[datetime | None]:
+    if backup.phase == "waiting":
+        yield backup.not_before
+        yield backup.occurrence.opens_at if backup.occurrence else None
+    yield from (copy.not_before for copy in backup.copies)

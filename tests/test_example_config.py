@@ -91,6 +91,7 @@ def test_every_line_of_the_example_can_be_uncommented(home: str) -> None:
     ]
     text = "\n".join(lines).replace("file:///var/backups/valkeep", "s3://team-bucket/valkeep")
     text = text.replace("valkey://", "valkeys://")  # which the settings of TLS belong to
+    text += '\n[vaults.second]\nurl = "file:///mnt/second"\n'  # which copy_to names
 
     config = load(text, EXAMPLE)
 

@@ -24,9 +24,11 @@ from projections.hosts import expected_host
 from projections.state import State
 from projections.work import (
     BackupWork,
+    CopyWork,
     DeletionWork,
     RestoreWork,
     SweepWork,
+    UncopyWork,
     UndoWork,
     Work,
     next_instant,
@@ -74,6 +76,7 @@ class Actors(Struct, frozen=True):
 
     backup: Actor[BackupWork]
     removal: Actor[SweepWork | DeletionWork]
+    copy: Actor[CopyWork | UncopyWork]
     restore: Actor[RestoreWork]
     undo: Actor[UndoWork]
 
@@ -210,10 +213,12 @@ class Worker:
         return rest is not None and rest.until > anyio.current_time()
 
     def _admitted(self, state: State, work: Work) -> bool:
-        """Room for one more snapshot: in all, and on its host.
+        """Room for one more snapshot: in all, and on its host; copies are made one at a time.
 
         A safety backup is always let in: its target refuses writes until it is made.
         """
+        if isinstance(work, CopyWork):
+            return not any(isinstance(running, CopyWork) for running in self._running)
         if not isinstance(work, BackupWork) or work.safety:
             return True
         if len(self._hosts) >= self._limits.backups:
@@ -244,7 +249,7 @@ class Worker:
     async def _run(self, job: Job) -> None:
         work = job.work
         try:
-            with job.scope, self._board.line(_id(work)) as job.entry:
+            with job.scope, self._board.line(_line(work)) as job.entry:
                 await self._perform(work, job.entry)
             if job.failure is not None and not job.left:
                 await self._end_of(work, job.failure)
@@ -268,6 +273,8 @@ class Worker:
                 await self._actors.backup.crashed(work, failure)
             case SweepWork() | DeletionWork():
                 await self._actors.removal.crashed(work, failure)
+            case CopyWork() | UncopyWork():
+                await self._actors.copy.crashed(work, failure)
             case RestoreWork():
                 await self._actors.restore.crashed(work, failure)
             case UndoWork():
@@ -281,6 +288,8 @@ class Worker:
                 await self._guarded(self._actors.backup, work, progress)
             case SweepWork() | DeletionWork():
                 await self._guarded(self._actors.removal, work, progress)
+            case CopyWork() | UncopyWork():
+                await self._guarded(self._actors.copy, work, progress)
             case RestoreWork():
                 await self._guarded(self._actors.restore, work, progress)
             case UndoWork():
@@ -319,3 +328,10 @@ def _id(work: Work) -> str:
             return work.restore_id
         case _:
             return work.backup_id
+
+
+def _line(work: Work) -> str:
+    """Under which name its progress is shown: a copy's is not its backup's."""
+    if isinstance(work, CopyWork | UncopyWork):
+        return f"{work.backup_id} in {work.vault}"
+    return _id(work)

@@ -20,11 +20,13 @@ from events.facts import (
     SnapshotFacts,
     StoredFacts,
 )
+from events.suspicions import Suspicion
 
 Role = Literal["viewer", "operator", "admin"]
 BackupPhase = Literal[
     "waiting", "running", "complete", "failed", "skipped", "cancelled", "deleting"
 ]
+CopyPhase = Literal["waiting", "running", "complete", "failed", "deleting"]
 RestorePhase = Literal["requested", "planned", "started", "undoing", "completed", "failed"]
 
 
@@ -85,12 +87,26 @@ class StartView(LocalTime, frozen=True):
     window: str
 
 
+class CopyView(Answer, frozen=True):
+    """A backup's copy in another vault; a failed one is tried again at `retry_at`."""
+
+    vault: str
+    phase: CopyPhase
+    wanted_by: Literal["copy_to", "command"]
+    requested_at: datetime
+    attempts: int = 0
+    completed_at: datetime | None = None
+    retry_at: datetime | None = None
+    failure: Failure | None = None
+    progress: ProgressView | None = None
+
+
 class BackupView(Answer, frozen=True):
     """One backup. `waits_for` says why a waiting one has not started.
 
     An auto backup may have an `occurrence` that it serves, and no attempt at it starts at or
     after `start_before`; `retry_at` is when the next one is due, and `deferred` why the first one
-    had to wait.
+    had to wait. A backup with a `suspicion` that is not acknowledged does not count as good.
     """
 
     backup_id: str
@@ -119,6 +135,14 @@ class BackupView(Answer, frozen=True):
     retry_at: datetime | None = None
     deferred: str | None = None
     encrypted: bool = False
+    copies: tuple[CopyView, ...] = ()
+    suspicion: Suspicion | None = None
+    acknowledged_at: datetime | None = None
+
+    @property
+    def suspect(self) -> bool:
+        """Whether it is flagged and nobody has acknowledged that."""
+        return self.suspicion is not None and self.acknowledged_at is None
 
 
 class BackupDetail(Answer, frozen=True):
@@ -201,6 +225,8 @@ class RestoreView(Answer, frozen=True):
     by_hand: tuple[str, ...] = ()
     safety: BackupView | None = None
     progress: ProgressView | None = None
+    vault: str | None = None
+    """Where it reads from, if that was said."""
 
 
 class RestoreDetail(Answer, frozen=True):
@@ -224,6 +250,7 @@ class PlanRequest(Struct, frozen=True, forbid_unknown_fields=True):
     to: str
     safety_backup: bool = True
     force: tuple[str, ...] = ()
+    vault: str | None = None
 
 
 class PlanAnswer(Answer, frozen=True):
@@ -236,12 +263,13 @@ class PlanAnswer(Answer, frozen=True):
 
 
 class VaultView(Answer, frozen=True):
-    """A configured vault, and what the log says lies in it."""
+    """A configured vault, and what the log says lies in it; `stored_bytes` is with the copies."""
 
     name: str
     url: str
     backups: int = 0
     stored_bytes: int = 0
+    copies: int = 0
 
 
 class LogView(Answer, frozen=True):

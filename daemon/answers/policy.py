@@ -16,6 +16,7 @@ class PolicySettings(Struct, frozen=True):
     timezone: str
     windows: tuple[str, ...]
     keep_last: int
+    suspect_drop_percent: int
 
 
 class PolicyView(Answer, frozen=True):

@@ -10,6 +10,8 @@ KeptBy = Literal[
     "manual",
     "age",
     "keep-last",
+    "suspect",
+    "before-suspect",
     "read",
     "suspended",
     "expired",

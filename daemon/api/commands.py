@@ -9,6 +9,7 @@ import msgspec
 from daemon.answers import Accepted, PlanAnswer, PlanRequest, Role
 from daemon.api.asked import Asked
 from daemon.api.cancelling import LastWord, meant
+from daemon.api.copies import check_copy, check_copy_to, read_from
 from daemon.api.find import any_backup, cache_named
 from daemon.api.peer import user_name
 from daemon.api.queries import moment_of
@@ -16,6 +17,7 @@ from daemon.api.roles import demand
 from daemon.api.settings import provisional, settings_for
 from daemon.api.views import backup_view
 from daemon.commands import (
+    AcknowledgeBackup,
     AddCache,
     CancelBackup,
     DeleteBackup,
@@ -24,14 +26,17 @@ from daemon.commands import (
     Request,
     RequestAutoBackup,
     RequestBackup,
+    RequestCopy,
     RequestRestore,
     SetCache,
     SetPolicy,
 )
 from daemon.errors import Failed, Rejected
 from daemon.ledger import KeyedBy, Outcome
+from events.copies import CopyRequested
 from events.envelope import Who
 from events.facts import CacheSettings, Probe
+from events.suspicions import SuspicionAcknowledged
 from events.types import (
     BackupCancelled,
     BackupRequested,
@@ -52,8 +57,12 @@ _Told = (
     | RequestAutoBackup
     | DeleteBackup
     | CancelBackup
+    | RequestCopy
+    | AcknowledgeBackup
     | RequestRestore
 )
+
+_OF_OPERATORS = RequestBackup | RequestAutoBackup | CancelBackup | RequestCopy | AcknowledgeBackup
 
 _request = msgspec.json.Decoder(Request)
 _plan = msgspec.json.Decoder(PlanRequest)
@@ -94,7 +103,7 @@ def _plainest(request: Request) -> Request:
 
 
 def _names_a_cache(asked: Asked, request: _Told) -> None:
-    """Refuse a name that no cache has with the nearest one; all else is decided elsewhere."""
+    """Refuse a name that no cache, backup or vault has with the nearest one."""
     state = asked.outside.ledger.state
     if asked.key is not None and (asked.peer.uid, asked.key) in state.keys:
         return
@@ -107,14 +116,17 @@ def _names_a_cache(asked: Asked, request: _Told) -> None:
             | RemoveCache(name=name)
         ):
             cache_named(state, name)
+        case AcknowledgeBackup(backup=reference):
+            any_backup(state, reference)
+        case RequestCopy():
+            check_copy(asked.outside, request)
         case _:
             return
 
 
 def role_for(request: Request) -> Role:
     """The least role that may give a command (DESIGN 8)."""
-    for_operators = RequestBackup | RequestAutoBackup | CancelBackup
-    return "operator" if isinstance(request, for_operators) else "admin"
+    return "operator" if isinstance(request, _OF_OPERATORS) else "admin"
 
 
 async def plan(asked: Asked) -> PlanAnswer:
@@ -129,7 +141,8 @@ async def plan(asked: Asked) -> PlanAnswer:
             f"Backup {backup.cache}/{backup.name} is not complete ({backup.phase}).",
             f"See `valkeep backup show {backup.backup_id}`.",
         )
-    found = await asked.outside.planner.plan(backup, target)
+    vault = read_from(asked.outside, backup, request.vault)
+    found = await asked.outside.planner.plan(backup, target, vault)
     if not request.safety_backup:
         found = msgspec.structs.replace(found, safety_backup=False)
     lifted = set(request.force)
@@ -153,6 +166,7 @@ async def _checked(asked: Asked, request: AddCache | SetCache) -> RecordCache:
     if asked.key is not None and (asked.peer.uid, asked.key) in state.keys:
         return RecordCache(request, provisional(request))
     settings = settings_for(state, request, tuple(outside.vaults))
+    check_copy_to(outside, settings)
     outside.check_url(settings.url)
     outside.ledger.check(RecordCache(request, settings))
     if not request.probe:
@@ -198,6 +212,8 @@ def accepted(outcome: Outcome, probe: Probe | None = None) -> Accepted:
             case DeletionRequested():
                 cache = event.cache
                 deleted.append(event.backup_id)
+            case CopyRequested() | SuspicionAcknowledged():
+                cache, backup_id = event.cache, event.backup_id
             case RestoreRequested():
                 cache, restore_id = event.cache, event.restore_id
             case _:

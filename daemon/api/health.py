@@ -21,6 +21,7 @@ from daemon.api.views import (
 from daemon.errors import Unavailable
 from events.facts import CacheName, Failure, VaultName
 from projections import checks, vault_checks
+from projections.catalog import copies_in
 from projections.checks import Line
 
 AT_ONCE = 32
@@ -97,4 +98,11 @@ def _problem(line: Line) -> Problem:
 def _vault(moment: Moment, name: VaultName, url: str) -> VaultView:
     there = [b for b in backups_of(moment.state, None, unfinished=False) if b.vault == name]
     size = sum(b.stored.stored_bytes for b in there if b.stored)
-    return VaultView(name=name, url=url, backups=len(there), stored_bytes=size)
+    copied = copies_in(moment.state.catalog, name)
+    return VaultView(
+        name=name,
+        url=url,
+        backups=len(there),
+        stored_bytes=size + sum(copy.stored_bytes for copy in copied),
+        copies=len(copied),
+    )

@@ -103,10 +103,23 @@ def _kept(policy: Policy) -> Iterator[str]:
             yield f"{after}, but never the newest one (keep_last 1)."
         case several:
             yield f"{after}, but never the newest {several} (keep_last {several})."
+    yield from _suspected(policy)
     safety = _days(max(policy.retention_days, SAFETY_DAYS))
     yield (
         "Manual backups stay until somebody deletes them; safety backups, made before a restore, "
         f"are kept for {safety}."
+    )
+
+
+def _suspected(policy: Policy) -> Iterator[str]:
+    percent = policy.suspect_drop_percent
+    if not percent:
+        yield "However small a scheduled backup gets, none is held for suspect."
+        return
+    yield (
+        f"One whose keys or bytes fall by more than {percent} % of the median of the last good "
+        "ones is suspect: it is told of, and the last good ones before it stay until somebody "
+        "acknowledges it (`valkeep backup ack`)."
     )
 
 

@@ -57,6 +57,12 @@ class WaitQuery(Struct, frozen=True, forbid_unknown_fields=True):
     wait: Annotated[float, Meta(ge=0, le=MAX_WAIT_SECONDS)] = 0.0
 
 
+class BackupWaitQuery(WaitQuery, frozen=True, forbid_unknown_fields=True):
+    """`copies`: wait also until none of its copies waits or is made; a failed one has ended."""
+
+    copies: bool = False
+
+
 async def status(asked: Asked) -> Status:
     """The whole at a glance."""
     outside = asked.outside
@@ -104,7 +110,13 @@ async def backup(asked: Asked) -> BackupDetail:
     def now_of(state: State) -> Backup:
         return any_backup(state, first.backup_id)
 
-    found = await _when(asked, now_of, lambda b: b.phase not in ("waiting", "running"))
+    query = asked.queried(BackupWaitQuery)
+
+    def ended(backup: Backup) -> bool:
+        copied = [copy.phase for copy in backup.copies] if query.copies else []
+        return not {backup.phase, *copied} & {"waiting", "running"}
+
+    found = await _when(asked, now_of, ended, query.wait)
     return backup_detail(moment_of(asked), found, asked.outside.locate)
 
 
@@ -127,7 +139,8 @@ async def restore(asked: Asked) -> RestoreDetail:
     def now_of(state: State) -> Restore:
         return restore_by_id(state, restore_id)
 
-    found = await _when(asked, now_of, lambda r: r.phase not in ACTIVE)
+    wait = asked.queried(WaitQuery).wait
+    found = await _when(asked, now_of, lambda r: r.phase not in ACTIVE, wait)
     moment = moment_of(asked)
     return RestoreDetail(now=moment.now, restore=restore_view(moment, found))
 
@@ -138,11 +151,13 @@ def moment_of(asked: Asked) -> Moment:
     return Moment(outside.ledger.state, outside.clock.now(), outside.board)
 
 
-async def _when(asked: Asked, of: Callable[[State], T], ended: Callable[[T], bool]) -> T:
-    """What the state says, as soon as it has ended or the query's time is over."""
+async def _when(
+    asked: Asked, of: Callable[[State], T], ended: Callable[[T], bool], wait_seconds: float
+) -> T:
+    """What the state says, as soon as it has ended or so much time is over."""
     ledger = asked.outside.ledger
     found = of(ledger.state)
-    with anyio.move_on_after(asked.queried(WaitQuery).wait):
+    with anyio.move_on_after(wait_seconds):
         while not ended(found):
             found = of(await ledger.changed(ledger.state))
     return of(ledger.state)

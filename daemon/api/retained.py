@@ -12,7 +12,8 @@ from msgspec import Struct
 from daemon.answers.retention import KeptBy, Retained
 from events.facts import Policy
 from projections.caches import Cache
-from projections.catalog import Backup
+from projections.catalog import Backup, good
+from projections.copies import running
 from projections.retention import (
     SAFETY_DAYS,
     Terms,
@@ -31,7 +32,7 @@ class Case(Struct, frozen=True):
     """One backup at an instant, what retention says of it, and what that depends on.
 
     `verdict` is None for one that is not stored, `cache` where it was removed. `newer` counts
-    the good scheduled backups after this one.
+    the good scheduled backups after this one; `others` are all of its cache.
     """
 
     now: datetime
@@ -41,11 +42,17 @@ class Case(Struct, frozen=True):
     verdict: Verdict | None
     newer: int
     impossible: bool
+    others: tuple[Backup, ...] = ()
 
     @property
     def held(self) -> bool:
-        """Whether a restore is reading it."""
+        """Whether a restore or a copy is reading it."""
         return self.backup.backup_id in self.terms.held
+
+    @property
+    def reader(self) -> str:
+        """Who is reading it, if anybody is."""
+        return "a copy" if running(self.backup.copies) else "a restore"
 
     @property
     def reference(self) -> str:
@@ -84,15 +91,16 @@ def _case(state: State, backup: Backup, now: datetime) -> Case:
     terms = terms_of(state, backup.cache) or Terms(Policy(), held)
     found = verdicts(of_cache.values(), terms, now)
     place = (taken_at(backup), backup.backup_id)
-    good = (b for b in of_cache.values() if b.kind == "auto" and b.phase == "complete")
+    found_good = (b for b in of_cache.values() if b.kind == "auto" and good(b))
     return Case(
         now=now,
         backup=backup,
         terms=terms,
         cache=state.caches.get(backup.cache),
         verdict=found.get(backup.backup_id),
-        newer=sum((taken_at(one), one.backup_id) > place for one in good),
+        newer=sum((taken_at(one), one.backup_id) > place for one in found_good),
         impossible=state.born_at is not None and now < state.born_at,
+        others=tuple(b for b in of_cache.values() if b.phase == "complete"),
     )
 
 
@@ -109,7 +117,11 @@ def _told(case: Case, verdict: Verdict) -> str:
                 f"It stays because it is {newest_of(verdict.among)}; its age was over at {until}."
             )
         case "read":
-            return f"Its age was over at {until}, and a restore is reading it: it goes after that."
+            return (
+                f"Its age was over at {until}, and {case.reader} is reading it: it goes after that."
+            )
+        case "suspect" | "before-suspect":
+            return f"It stays, though its age was over at {until}: {verdict.reason}."
         case "suspended":
             return f"It stays: retention deletes nothing of {case.backup.cache}, it is suspended."
         case "expired" if case.impossible:
@@ -187,10 +199,11 @@ def _notes(case: Case) -> Iterator[str]:
         return
     if verdict.rule == "age" and verdict.among:
         yield f"It is {newest_of(verdict.among)}: while that is so, it stays after its age is over."
+    yield from _of_suspicion(backup, verdict)
     if verdict.rule == "suspended" and case.cache and case.cache.suspended:
         yield f"Suspended because {case.cache.suspended}."
     if case.held and verdict.rule != "read":
-        yield "A restore is reading it: nothing removes it before that has ended."
+        yield f"{case.reader.capitalize()} is reading it: nothing removes it before that has ended."
     if verdict.rule == "deleting" and not case.held:
         yield "Its deletion is tried until the vault confirms it."
     if case.cache is None:
@@ -199,16 +212,35 @@ def _notes(case: Case) -> Iterator[str]:
         yield f"Auto backups of {backup.cache} are off; the retention of what exists goes on."
 
 
+def _of_suspicion(backup: Backup, verdict: Verdict) -> Iterator[str]:
+    if backup.suspect and backup.suspicion is not None:
+        yield f"It is suspect, and does not count as good: {backup.suspicion.reason}."
+    if verdict.rule == "age" and verdict.guarded:
+        yield "It stays after its age is over, until a suspect backup is acknowledged or deleted."
+
+
 def _changes(case: Case, rule: KeptBy) -> Iterator[str]:
     """What would change the verdict, each with its command where there is one."""
-    if rule in ("age", "keep-last", "read", "expired"):
+    if rule in ("age", "keep-last", "suspect", "before-suspect", "read", "expired"):
         yield from _by_policy(case, rule)
     if rule == "suspended":
         set_it = f"valkeep cache set {case.backup.cache} --url …"
         yield f"retention goes on when the cache is declared again, or taken over: {set_it}"
         yield f"valkeep cache remove {case.backup.cache} deletes it with the cache"
-    if rule in ("manual", "age", "keep-last", "suspended") and not case.held:
+    if rule in ("suspect", "before-suspect"):
+        yield f"`valkeep backup ack` of {_suspects(case)}: the drop is as it should be"
+    if (
+        rule in ("manual", "age", "keep-last", "suspect", "before-suspect", "suspended")
+        and not case.held
+    ):
         yield f"valkeep backup delete {case.reference} deletes it now"
+
+
+def _suspects(case: Case) -> str:
+    """Which backups are suspect, the first of them."""
+    suspect = sorted((taken_at(b), f"{b.cache}/{b.name}") for b in case.others if b.suspect)
+    more = f" and {len(suspect) - 3} more" if len(suspect) > 3 else ""
+    return ", ".join(name for _, name in suspect[:3]) + more
 
 
 def _by_policy(case: Case, rule: KeptBy) -> Iterator[str]:

@@ -20,6 +20,7 @@ from daemon.errors import NotFound
 from events.facts import Policy
 from projections import forecast
 from projections.caches import Cache
+from projections.doubts import suspects
 from projections.forecast import ASSUMED, MOST_DAYS, Fate
 from projections.retention import taken_at
 from projections.state import State
@@ -69,7 +70,7 @@ def forecast_of(state: State, cache: Cache, now: datetime, days: int) -> Forecas
         days=tuple(_days(found, assumed)),
         backups=tuple(_backup(found, fate) for fate in found.fates),
         assumed_bytes=assumed,
-        notes=tuple(_notes(cache, policy)),
+        notes=(*_notes(cache, policy), *_doubts(state, cache)),
     )
 
 
@@ -136,6 +137,14 @@ def _backup(found: forecast.Forecast, fate: Fate) -> ForecastBackup:
         backup_id=None if backup.backup_id.startswith(ASSUMED) else backup.backup_id,
         stored_bytes=backup.stored.stored_bytes if backup.stored else None,
     )
+
+
+def _doubts(state: State, cache: Cache) -> Iterator[str]:
+    for backup in suspects(state, cache.name)[:1]:
+        yield (
+            f"{backup.name} is suspect: it and the last good ones before it stay until "
+            f"`valkeep backup ack {cache.name}/{backup.name}`."
+        )
 
 
 def _notes(cache: Cache, policy: Policy) -> Iterator[str]:

@@ -119,7 +119,7 @@ ROUTES: tuple[Route, ...] = (
         "One backup, by id, unique prefix of one, or CACHE/NAME",
         answers.BackupDetail,
         queries.backup,
-        query=queries.WaitQuery,
+        query=queries.BackupWaitQuery,
     ),
     Route(
         "GET",

@@ -31,8 +31,13 @@ class Prober(Protocol):
 class Planner(Protocol):
     """Plans restores and touches nothing (R2)."""
 
-    async def plan(self, backup: Backup, target: Cache) -> RestorePlan:
-        """What a restore would do now; raises `Transient` or `Permanent` with a hint."""
+    async def plan(
+        self, backup: Backup, target: Cache, vault: VaultName | None = None
+    ) -> RestorePlan:
+        """What a restore would do now; raises `Transient` or `Permanent` with a hint.
+
+        It reads from that vault, or else from the backup's own.
+        """
         ...
 
 
@@ -75,7 +80,7 @@ class Outside(Struct, frozen=True):
 
     `vaults` maps names to URLs without secrets. `check_url` raises `BadRequest` for a URL that
     can never be a cache's, without asking anybody. `locate` gives the URLs of the objects that
-    hold a backup's shards.
+    hold a backup's shards. `encrypted` tells whether only what is encrypted may go into a vault.
     """
 
     ledger: Ledger
@@ -91,3 +96,4 @@ class Outside(Struct, frozen=True):
     started_at: datetime
     tips: Tips = no_tips
     doctor: Doctor = no_doctor
+    encrypted: Callable[[VaultName], bool] = lambda _: False

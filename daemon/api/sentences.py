@@ -5,6 +5,9 @@ Pure. A sentence names what a person would ask for next: ids, names, figures, re
 
 from typing import assert_never
 
+from daemon.api.sentences_of_copies import of_copy, of_suspicion
+from events.copies import CopyEvent
+from events.suspicions import SuspicionEvent
 from events.types import (
     AttemptStarted,
     BackupAbandoned,
@@ -90,7 +93,15 @@ def sentence(event: Event) -> str:
         ):
             return _of_restore(event)
         case _:
-            return _of_attempt(event)
+            return _of_complete(event)
+
+
+def _of_complete(event: _OfAttempt | CopyEvent | SuspicionEvent) -> str:
+    if isinstance(event, CopyEvent):
+        return of_copy(event)
+    if isinstance(event, SuspicionEvent):
+        return of_suspicion(event)
+    return _of_attempt(event)
 
 
 def _of_installation(event: DaemonStarted | DaemonStopped | VaultExamined) -> str:

@@ -31,6 +31,7 @@ def settings_for(
         settings = CacheSettings(
             url=request.url,
             vault=_vault(request.vault, vaults),
+            copy_to=_copy_to(request.copy_to, vaults),
             source=request.source,
             node=request.node,
             password_file=request.password_file or None,
@@ -41,6 +42,7 @@ def settings_for(
             tls_server_name=request.tls_server_name or None,
             bandwidth=request.bandwidth or None,
         )
+    _check_copy_to(settings)
     _check_password(settings)
     _check_tls(settings)
     return structs.replace(settings, bandwidth=_limit(settings.bandwidth))
@@ -65,6 +67,7 @@ def _changed(old: CacheSettings, request: SetCache, vaults: tuple[VaultName, ...
     return CacheSettings(
         url=request.url or old.url,
         vault=old.vault if request.vault is None else _vault(request.vault, vaults),
+        copy_to=old.copy_to if request.copy_to is None else _copy_to(request.copy_to, vaults),
         source=request.source or old.source,
         node=request.node or old.node,
         password_file=password_file,
@@ -79,6 +82,20 @@ def _changed(old: CacheSettings, request: SetCache, vaults: tuple[VaultName, ...
 
 def _or(new: str | None, *, old: str | None) -> str | None:
     return old if new is None else new or None
+
+
+def _copy_to(name: str | None, vaults: tuple[VaultName, ...]) -> VaultName | None:
+    """The second vault; an empty text is none."""
+    return _vault(name, vaults) if name else None
+
+
+def _check_copy_to(settings: CacheSettings) -> None:
+    if settings.copy_to is not None and settings.copy_to == settings.vault:
+        raise BadRequest(
+            "copy-to",
+            f"The copies would go to {settings.copy_to!r}, where the backups themselves are.",
+            "Name another vault with --copy-to, or say --copy-to none.",
+        )
 
 
 def _vault(name: str | None, vaults: tuple[VaultName, ...]) -> VaultName:

@@ -10,6 +10,7 @@ from daemon.answers import (
     BackupDetail,
     BackupView,
     CacheView,
+    CopyView,
     LocalTime,
     ProgressView,
     RestoreView,
@@ -22,6 +23,7 @@ from projections import catalog
 from projections.caches import Cache
 from projections.catalog import Backup
 from projections.checks import clock_is_impossible
+from projections.copies import Copy
 from projections.freshness import newest_good, newest_manual
 from projections.local import local
 from projections.policy import window_text
@@ -85,6 +87,24 @@ def backup_view(moment: Moment, backup: Backup) -> BackupView:
         retry_at=backup.not_before,
         deferred=backup.deferred,
         encrypted=bool(stored and stored.recipients),
+        copies=tuple(copy_view(moment, backup, copy) for copy in backup.copies),
+        suspicion=backup.suspicion,
+        acknowledged_at=backup.acknowledged_at,
+    )
+
+
+def copy_view(moment: Moment, backup: Backup, copy: Copy) -> CopyView:
+    """One copy of a backup."""
+    return CopyView(
+        vault=copy.vault,
+        phase=copy.phase,
+        wanted_by=copy.wanted_by,
+        requested_at=copy.requested_at,
+        attempts=copy.attempts,
+        completed_at=copy.completed_at,
+        retry_at=copy.not_before,
+        failure=copy.failure,
+        progress=progress_view(moment, f"{backup.backup_id} in {copy.vault}"),
     )
 
 
@@ -205,6 +225,7 @@ def restore_view(moment: Moment, restore: Restore) -> RestoreView:
         by_hand=ended.by_hand if ended else (),
         safety=backup_view(moment, safety) if safety else None,
         progress=progress_view(moment, restore.restore_id),
+        vault=restore.vault,
     )
 
 

@@ -7,6 +7,7 @@ from msgspec import Struct, structs
 
 from daemon.actors import restore
 from daemon.actors.backup import BackupActor, Surroundings
+from daemon.actors.copy import Between, CopyActor
 from daemon.actors.packing import PipelinePacker
 from daemon.actors.removal import RemovalActor
 from daemon.actors.restore import Listening, Planning, RestoreActor, UndoActor
@@ -121,6 +122,7 @@ class Daemon:
         return Actors(
             backup=BackupActor(basics.ledger, surroundings),
             removal=RemovalActor(basics.ledger, self.shelf),
+            copy=CopyActor(basics.ledger, Between(self.shelf, basics.offload, self.keyring)),
             restore=RestoreActor(basics.ledger, restoring),
             undo=UndoActor(basics.ledger, password, self._timeouts),
         )
@@ -150,6 +152,7 @@ class Daemon:
             started_at=self.basics.clock.now(),
             tips=VaultTips(self.shelf, self.basics.installation),
             doctor=self.doctor,
+            encrypted=lambda name: self.keyring.sealing(name) is not None,
         )
 
     def _locate(self, backup: Backup) -> tuple[str, ...]:

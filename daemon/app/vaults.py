@@ -16,6 +16,7 @@ from daemon.storage.spool import Spool
 from daemon.storage.vault import Vault
 from events.facts import VaultName
 from projections import catalog
+from projections.copies import complete_in
 from projections.state import State
 
 
@@ -130,11 +131,12 @@ def _keys(settings: VaultConfig) -> S3Keys:
 
 
 def none_is_missed(config: Config, state: State) -> None:
-    """A vault with living backups cannot leave the file: raises `BadRequest` naming it."""
+    """A vault with living backups or copies cannot leave the file: `BadRequest` names it."""
     missed: dict[str, int] = {}
     for backup in catalog.living(state.catalog):
-        if backup.vault not in config.vaults:
-            missed[backup.vault] = missed.get(backup.vault, 0) + 1
+        for vault in (backup.vault, *complete_in(backup.copies)):
+            if vault not in config.vaults:
+                missed[vault] = missed.get(vault, 0) + 1
     if missed:
         told = ", ".join(f"[vaults.{name}] with {count}" for name, count in sorted(missed.items()))
         raise BadRequest(

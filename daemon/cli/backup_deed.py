@@ -130,6 +130,8 @@ def delete(desk: Desk, *, reference: str, yes: bool) -> None:
     view = detail.backup
     what = f"{view.cache}/{view.name}"
     told = f"taken {instant(view.taken_at)}, {size(view.stored_bytes)} stored, id {view.backup_id}"
+    if view.copies:
+        told = f"{told}, with its copies in {', '.join(copy.vault for copy in view.copies)}"
     confirm(desk, f"Backup {what} will be deleted for good ({told})", yes=yes)
     _, raw = desk.tell(Accepted, "/v1/commands", DeleteBackup(backup=view.backup_id))
     desk.show(raw, [f"Backup {what} is no longer listed; its bytes are being removed."])

@@ -20,6 +20,10 @@ COLUMNS = (
 )
 ENCRYPTED = Column("ENCRYPTED")
 """Beside the others as soon as one backup is."""
+COPY = Column("COPY")
+"""Beside the others as soon as one has a copy, or is to have one."""
+SUSPECT = Column("GOOD")
+"""Beside the others as soon as one is suspect."""
 COLUMNS_OF_ALL = (
     Column("BACKUP"),
     Column("STATE"),
@@ -55,9 +59,26 @@ def list_backups(desk: Desk, *, cache: str | None, every: bool) -> None:
             (row[0], "age" if view.encrypted else "no", *row[1:])
             for row, view in zip(rows, found.backups, strict=True)
         ]
+    for column, cell in ((COPY, copies), (SUSPECT, _good)):
+        if any(cell(view) for view in found.backups):
+            columns = (*columns[:-1], column, columns[-1])
+            pairs = zip(rows, found.backups, strict=True)
+            rows = [(*row[:-1], cell(view) or "-", row[-1]) for row, view in pairs]
     stored = sum(view.stored_bytes or 0 for view in found.backups)
     total = f"{plural(len(rows), 'backup')}, {size(stored)} stored"
     desk.show(raw, [*table(columns, rows, desk.width), total])
+
+
+def copies(view: BackupView) -> str:
+    """Where its copies are, and of those that are not made how they stand."""
+    return ", ".join(
+        copy.vault if copy.phase == "complete" else f"{copy.vault} ({copy.phase})"
+        for copy in view.copies
+    )
+
+
+def _good(view: BackupView) -> str:
+    return "SUSPECT" if view.suspect else ""
 
 
 def _row(found: Backups, view: BackupView) -> tuple[str, ...]:

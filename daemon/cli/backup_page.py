@@ -5,7 +5,7 @@ from urllib.parse import unquote, urlsplit
 
 import click
 
-from daemon.answers import BackupDetail, BackupView
+from daemon.answers import BackupDetail, BackupView, CopyView
 from daemon.cli.desk import Desk, json_option
 from daemon.cli.follow import Standing, told
 from daemon.cli.table import facts
@@ -38,6 +38,10 @@ def page(detail: BackupDetail, width: int) -> Iterator[str]:
     if detail.stored is not None:
         yield "stored"
         yield from facts(_stored(detail.stored), indent="  ", width=width)
+    if view.copies:
+        yield "copies"
+        for copy in view.copies:
+            yield from facts([(copy.vault, _copy(detail, copy))], indent="  ", width=width)
     if detail.objects:
         yield from _opening(detail)
 
@@ -49,7 +53,8 @@ def _about(detail: BackupDetail) -> list[tuple[str, str]]:
     return [
         ("id", view.backup_id),
         ("kind", view.kind),
-        ("state", f"{state}, being read by a restore" if view.being_read else state),
+        ("state", f"{state}, being read" if view.being_read else state),
+        ("SUSPECT" if view.suspect else "suspicion", _suspicion(view)),
         ("serves", _occurrence(view)),
         ("waits for", view.waits_for or ""),
         ("deferred", view.deferred or ""),
@@ -64,6 +69,29 @@ def _about(detail: BackupDetail) -> list[tuple[str, str]]:
 
 
 _ENDED = {"skipped": "skipped", "cancelled": "cancelled"}
+
+
+def _copy(detail: BackupDetail, copy: CopyView) -> str:
+    """How one copy stands."""
+    match copy.phase:
+        case "complete":
+            return f"complete since {instant(copy.completed_at)}"
+        case "failed" if copy.failure is not None:
+            tries, again = plural(copy.attempts, "try", "tries"), instant(copy.retry_at)
+            why = copy.failure.message.rstrip(".")
+            return f"failed after {tries}: {why}; tried again at {again}. {copy.failure.hint}"
+        case _ if copy.progress is not None:
+            return told(Standing(False, copy.phase, copy.progress, detail.now))  # noqa: FBT003
+        case _:
+            return f"{copy.phase}, asked for at {instant(copy.requested_at)}"
+
+
+def _suspicion(view: BackupView) -> str:
+    if view.suspicion is None:
+        return ""
+    if view.acknowledged_at is not None:
+        return f"acknowledged at {instant(view.acknowledged_at)}: {view.suspicion.reason}"
+    return f"{view.suspicion.reason}; it does not count as good until `valkeep backup ack`"
 
 
 def _occurrence(view: BackupView) -> str:

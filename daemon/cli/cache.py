@@ -55,6 +55,21 @@ def _tls_options() -> tuple[Callable[[F], F], ...]:
     )
 
 
+def _vault_options() -> tuple[Callable[[F], F], ...]:
+    """Where its backups go, and how fast."""
+    return (
+        click.option(
+            "--bandwidth",
+            metavar="RATE",
+            help="The most its backups send to the vault: 20MB, 12.5MiB/s; 0 for no limit.",
+        ),
+        click.option(
+            "--copy-to", metavar="VAULT", help="A second vault that they are copied to, or none."
+        ),
+        click.option("--vault", help="Where its backups go."),
+    )
+
+
 def _settings_options(command: F) -> F:
     """The flags that `add` and `set` have in common."""
     for option in (
@@ -76,12 +91,7 @@ def _settings_options(command: F) -> F:
             type=click.Choice(["auto", "bgsave", "replication"]),
             help="How snapshots are taken.",
         ),
-        click.option(
-            "--bandwidth",
-            metavar="RATE",
-            help="The most its backups send to the vault: 20MB, 12.5MiB/s; 0 for no limit.",
-        ),
-        click.option("--vault", help="Where its backups go."),
+        *_vault_options(),
         *_tls_options(),
         click.option(
             "--password-env",
@@ -172,6 +182,8 @@ def _said(given: Mapping[str, object]) -> dict[str, object]:
     Links stay links: they may point elsewhere by the time the daemon looks.
     """
     said = {name: value for name, value in given.items() if value is not None}
+    if said.get("copy_to") == "none":
+        said["copy_to"] = ""
     for name in FILES:
         path = said.get(name)
         if isinstance(path, str) and path:

@@ -18,6 +18,7 @@ def page(detail: CacheDetail, policy: PolicyView | None, width: int) -> Iterator
     pairs = [
         ("url", settings.url),
         ("vault", settings.vault),
+        ("copies", settings.copy_to or ""),
         ("source", settings.source),
         ("node", settings.node),
         ("password", _password(file=settings.password_file, variable=settings.password_env)),

@@ -43,6 +43,23 @@ def backup(desk: Desk, backup_id: str, timeout_seconds: float | None) -> tuple[B
     return _until_ended(asked, of_backup, _sign(desk), timeout_seconds)
 
 
+def copy(desk: Desk, backup_id: str, timeout_seconds: float | None) -> tuple[BackupDetail, bytes]:
+    """Wait until the copy of a backup that was asked for last is made, or a try has failed."""
+
+    def asked(wait: float) -> tuple[BackupDetail, bytes]:
+        return desk.ask(BackupDetail, path_of("backups", backup_id), wait=wait, copies=True)
+
+    return _until_ended(asked, _of_copy, _sign(desk), timeout_seconds)
+
+
+def _of_copy(detail: BackupDetail) -> Standing:
+    last = next(reversed(detail.backup.copies), None)
+    if last is None:
+        return Standing(ended=True, label="gone", progress=None, now=detail.now)
+    ended = last.phase not in ("waiting", "running")
+    return Standing(ended, last.phase, last.progress, detail.now)
+
+
 def restore(
     desk: Desk, restore_id: str, timeout_seconds: float | None
 ) -> tuple[RestoreDetail, bytes]:

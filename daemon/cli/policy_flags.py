@@ -11,12 +11,27 @@ import msgspec
 from daemon.cli.desk import F
 from daemon.commands import PolicyChange
 
-FLAGS = ("auto", "retention_days", "retries", "windows", "no_windows", "timezone", "keep_last")
+FLAGS = (
+    "auto",
+    "retention_days",
+    "retries",
+    "windows",
+    "no_windows",
+    "timezone",
+    "keep_last",
+    "suspect_drop_percent",
+)
 
 
 def policy_options(command: F) -> F:
     """All flags of a policy; `change_of` reads them."""
     for option in (
+        click.option(
+            "--suspect-drop-percent",
+            type=int,
+            metavar="N",
+            help="A scheduled backup that falls by more than N %% is suspect, 0 to 100; 0: none.",
+        ),
         click.option(
             "--keep-last",
             type=int,

@@ -20,6 +20,7 @@ def page(view: PolicyView, now: datetime, width: int) -> Iterator[str]:
         ("retries", str(settings.retries)),
         ("retention", plural(settings.retention_days, "day")),
         ("keep last", str(settings.keep_last)),
+        ("suspect", _suspect(settings.suspect_drop_percent)),
         ("set", _origin(view)),
         ("next start", _next(view, now)),
     ]
@@ -27,6 +28,10 @@ def page(view: PolicyView, now: datetime, width: int) -> Iterator[str]:
     yield from facts(pairs, indent="  ", width=width)
     yield ""
     yield from in_words(view, width)
+
+
+def _suspect(percent: int) -> str:
+    return f"from a drop of more than {percent} %" if percent else "never"
 
 
 def in_words(view: PolicyView, width: int) -> Iterator[str]:

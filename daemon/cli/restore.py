@@ -30,11 +30,18 @@ class Wish(msgspec.Struct, frozen=True):
     yes: bool
     wait: bool
     timeout: float | None
+    vault: str | None = None
 
 
 @click.command()
 @click.argument("reference", metavar="BACKUP")
 @click.option("--to", "target", metavar="CACHE", required=True, help="The cache to restore into.")
+@click.option(
+    "--from",
+    "vault",
+    metavar="VAULT",
+    help="Read the copy in this vault, not the backup in its own.",
+)
 @click.option("--plan", "plan_only", is_flag=True, help="Show what would happen, and do nothing.")
 @click.option("--replace", is_flag=True, help="Overwrite a cache that holds keys.")
 @click.option(
@@ -67,6 +74,7 @@ def restore(desk: Desk, /, **given: object) -> None:
         replace=_allowed(desk, plan, wish),
         safety_backup=wish.safety_backup,
         force=wish.force,
+        vault=wish.vault,
     )
     answer, raw = desk.tell(Accepted, "/v1/commands", request)
     restore_id = answer.restore_id or ""
@@ -79,7 +87,11 @@ def restore(desk: Desk, /, **given: object) -> None:
 def _planned(desk: Desk, wish: Wish) -> PlanAnswer:
     """The plan, shown: as the answer where only it was asked for, else before the deed."""
     request = PlanRequest(
-        backup=wish.reference, to=wish.target, safety_backup=wish.safety_backup, force=wish.force
+        backup=wish.reference,
+        to=wish.target,
+        safety_backup=wish.safety_backup,
+        force=wish.force,
+        vault=wish.vault,
     )
     plan, raw = desk.tell(PlanAnswer, "/v1/plans", request)
     lines = plan_lines(plan, wish.force, desk.width)

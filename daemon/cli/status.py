@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import click
 
-from daemon.answers import BackupView, CacheView, RestoreView, Status
+from daemon.answers import BackupView, CacheView, RestoreView, Status, VaultView
 from daemon.cli.desk import Desk, json_option
 from daemon.cli.follow import Standing, told
 from daemon.cli.table import Column, table
@@ -64,7 +64,7 @@ def page(desk: Desk, found: Status) -> Iterator[str]:
     yield from _running(found)
     caches = [_cache_row(found, view) for view in found.caches]
     yield from _apart(table(CACHES, caches, desk.width))
-    vaults = [(v.name, f"{v.backups:,}", size(v.stored_bytes), v.url) for v in found.vaults]
+    vaults = [(v.name, _held(v), size(v.stored_bytes), v.url) for v in found.vaults]
     yield from _apart(table(VAULTS, vaults, desk.width))
     log = "NOT WRITABLE" if found.log.trouble else "writable"
     yield ""
@@ -76,6 +76,11 @@ def page(desk: Desk, found: Status) -> Iterator[str]:
 
 def _apart(lines: list[str]) -> list[str]:
     return ["", *lines] if lines else []
+
+
+def _held(view: VaultView) -> str:
+    copied = "1 copy" if view.copies == 1 else f"{view.copies:,} copies"
+    return f"{view.backups:,} + {copied}" if view.copies else f"{view.backups:,}"
 
 
 def _cache_row(found: Status, view: CacheView) -> tuple[str, ...]:

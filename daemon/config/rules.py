@@ -343,8 +343,6 @@ TEXTS: Mapping[str, Rule] = {
 
 LATER: Mapping[str, str] = {
     "exports": "exports are",
-    "caches.*.copy_to": "a copy in a second vault is",
-    "caches.*.policy.suspect_drop_percent": "the suspicion gate is",
     "caches.*.policy.verify": "verification by policy is",
 }
 """Settings that a later version will have: refused by name, never silently accepted."""

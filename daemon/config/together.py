@@ -7,6 +7,7 @@ that it needs is passed over here, because it is told elsewhere.
 from collections.abc import Iterator, Mapping
 
 from daemon.config.buckets import of_bucket, outlived
+from daemon.config.copies import second_vault
 from daemon.config.lines import Place
 from daemon.config.problem import Wrong, near_miss
 from daemon.config.rules import told
@@ -40,7 +41,7 @@ def contradictions(document: Table) -> Found:
         for own, wrong in _of_restore(restore):
             yield ("restore", *own), wrong
     for name, cache in caches.items():
-        for own, wrong in _of_cache(cache, list(vaults)):
+        for own, wrong in _of_cache(cache, vaults):
             yield ("caches", name, *own), wrong
         policy = cache.get("policy")
         if isinstance(policy, dict):
@@ -118,15 +119,17 @@ def _twice(recipients: object) -> Found:
             yield ("recipients", index), Wrong("is there twice", "Allowed: each recipient once.")
 
 
-def _of_cache(cache: Table, vaults: list[str]) -> Found:
+def _of_cache(cache: Table, vaults: Mapping[str, Table]) -> Found:
     yield from _two_homes(cache, "password")
     yield from _of_tls(cache)
     named = cache.get("vault")
     if named is None and len(vaults) > 1:
         yield (), Wrong("vault is missing", f"There are several: {', '.join(vaults)}.")
     elif isinstance(named, str) and vaults and named not in vaults:
-        allowed = f"{near_miss(named, vaults)}Allowed: {', '.join(vaults)}."
+        allowed = f"{near_miss(named, list(vaults))}Allowed: {', '.join(vaults)}."
         yield ("vault",), Wrong(f'is "{named}", and there is no such vault', allowed)
+    for wrong in second_vault(cache, vaults):
+        yield ("copy_to",), wrong
 
 
 def _of_policy(policy: Table) -> Found:

@@ -3,15 +3,20 @@
 from typing import assert_never
 
 from daemon.commands import (
+    AcknowledgeBackup,
     AdvanceSchedule,
     CancelBackup,
     Command,
+    CopyReport,
     DeleteBackup,
     ExpireBackups,
     ReconcileCaches,
     RecordCache,
     RemoveCache,
     ReportAttemptFailed,
+    ReportCopied,
+    ReportCopyFailed,
+    ReportCopyGone,
     ReportDeleted,
     ReportPlan,
     ReportRestored,
@@ -24,10 +29,12 @@ from daemon.commands import (
     ReportVault,
     RequestAutoBackup,
     RequestBackup,
+    RequestCopy,
     RequestRestore,
     RequestSafetyBackup,
     SetPolicy,
     StartAttempt,
+    StartCopy,
     StartDaemon,
     StartRestore,
     StopDaemon,
@@ -37,6 +44,7 @@ from daemon.decide import (
     backups,
     caches,
     cancels,
+    copies,
     daemon,
     policies,
     restores,
@@ -55,7 +63,10 @@ _OfBackups = (
     | DeleteBackup
     | ReportDeleted
     | RequestSafetyBackup
+    | AcknowledgeBackup
     | CancelBackup
+    | CopyReport
+    | RequestCopy
     | StartAttempt
     | ReportSnapshot
     | ReportStored
@@ -98,8 +109,16 @@ def decide(state: State, command: Command, context: Context) -> Decision:
 
 def _of_backups(state: State, command: _OfBackups, context: Context) -> Decision:
     match command:
-        case RequestBackup() | DeleteBackup() | ReportDeleted() | RequestSafetyBackup():
+        case (
+            RequestBackup()
+            | DeleteBackup()
+            | ReportDeleted()
+            | RequestSafetyBackup()
+            | AcknowledgeBackup()
+        ):
             return backups.decide(state, command, context)
+        case RequestCopy() | StartCopy() | ReportCopied() | ReportCopyFailed() | ReportCopyGone():
+            return copies.decide(state, command, context)
         case CancelBackup():
             return cancels.decide(state, command)
         case (

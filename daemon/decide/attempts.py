@@ -13,8 +13,10 @@ from daemon.commands import (
     ReportSwept,
     StartAttempt,
 )
+from daemon.decide.copies import copy_of_new
 from daemon.decide.decision import Context, Decision, backup_by_id, superseded
 from daemon.decide.leftovers import stuck, swept
+from daemon.decide.suspicion import suspected
 from daemon.errors import Rejected
 from events.facts import Failure
 from events.types import (
@@ -63,7 +65,9 @@ def _reported(
         case ReportSnapshot():
             return (SnapshotTaken(cache=of, backup_id=backup_id, snapshot=command.snapshot),)
         case ReportStored():
-            return (BackupCompleted(cache=of, backup_id=backup_id, stored=command.stored),)
+            done = BackupCompleted(cache=of, backup_id=backup_id, stored=command.stored)
+            flag = suspected(state, backup, command.stored)
+            return (done, *flag, *copy_of_new(state, backup))
         case ReportAttemptFailed():
             cut = Cut(command.failure, command.by_daemon)
             return failed(state, backup, cut, context)

@@ -1,11 +1,13 @@
 """Deciding on backups as a person sees them: asking for one, deleting one (M1, M2, R4, R8)."""
 
 from daemon.commands import (
+    AcknowledgeBackup,
     DeleteBackup,
     ReportDeleted,
     RequestBackup,
     RequestSafetyBackup,
 )
+from daemon.decide.copies import cleared
 from daemon.decide.decision import (
     Context,
     Decision,
@@ -16,16 +18,17 @@ from daemon.decide.decision import (
     superseded,
     suspended,
 )
+from daemon.decide.suspicion import acknowledged
 from daemon.errors import Rejected
 from events.facts import INSTALLATION, BackupId, BackupName, CacheName
-from events.types import BackupDeleted, BackupRequested, DeletionRequested
-from projections import catalog
+from events.types import BackupRequested, DeletionRequested
+from projections import catalog, copies
 from projections.state import State
 
 
 def decide(
     state: State,
-    command: RequestBackup | DeleteBackup | ReportDeleted | RequestSafetyBackup,
+    command: RequestBackup | DeleteBackup | ReportDeleted | RequestSafetyBackup | AcknowledgeBackup,
     context: Context,
 ) -> Decision:
     """The events of one command about a backup."""
@@ -36,11 +39,13 @@ def decide(
             return Decision((_safety(state, command, context),))
         case DeleteBackup():
             return Decision((_deletion(state, command),), frozenset({INSTALLATION}))
+        case AcknowledgeBackup():
+            return Decision((acknowledged(state, command),))
         case ReportDeleted():
             backup = backup_by_id(state, command.backup_id)
-            if backup.phase != "deleting":
+            if backup.phase != "deleting" or backup.cleared:
                 raise superseded(f"The deletion of {command.backup_id}")
-            return Decision((BackupDeleted(cache=backup.cache, backup_id=backup.backup_id),))
+            return Decision((cleared(backup),))
 
 
 def _requested(state: State, command: RequestBackup, context: Context) -> BackupRequested:
@@ -98,9 +103,10 @@ def _deletion(state: State, command: DeleteBackup) -> DeletionRequested:
             f"`valkeep backup cancel {backup.backup_id}`.",
         )
     if backup.backup_id in state.held:
+        reader = "copy" if copies.running(backup.copies) else "restore"
         raise Rejected(
             "backup-held",
-            f"{what} is being read by a restore.",
-            "Wait for the restore to end (`valkeep status`), then delete it.",
+            f"{what} is being read by a {reader}.",
+            f"Wait for the {reader} to end (`valkeep status`), then delete it.",
         )
     return DeletionRequested(cache=backup.cache, backup_id=backup.backup_id, reason="command")

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from daemon.commands import StartDaemon, StopDaemon
 from daemon.decide.attempts import Cut, failed
+from daemon.decide.copies import interrupted
 from daemon.decide.decision import Context, Decision
 from daemon.decide.restores import stopped
 from daemon.errors import Rejected
@@ -49,8 +50,11 @@ def _cut_off(state: State, context: Context) -> tuple[Event, ...]:
     events: list[Event] = []
     for backup_id, cache in sorted(state.open_backups.items()):
         backup = catalog.get(state.catalog, cache, backup_id)
-        if backup is not None and _was_under_way(backup):
+        if backup is None:
+            continue
+        if _was_under_way(backup):
             events += failed(state, backup, Cut(CUT_OFF, by_daemon=True), context)
+        events += interrupted(backup, CUT_OFF, context)
     for _, restore_id in sorted(state.active.items()):
         restore = state.restores[restore_id]
         if restore.phase != "undoing":

@@ -10,7 +10,14 @@ from daemon.commands import (
 )
 from daemon.decide.decision import Context, Decision, known_backup, known_cache, superseded
 from daemon.errors import BadRequest, Rejected
-from events.facts import INSTALLATION, Failure, Finding, RestoreId, cache_stream
+from events.facts import (
+    INSTALLATION,
+    Failure,
+    Finding,
+    RestoreId,
+    VaultName,
+    cache_stream,
+)
 from events.types import (
     Event,
     RestoreCompleted,
@@ -20,6 +27,8 @@ from events.types import (
     RestoreRequested,
     RestoreStarted,
 )
+from projections.catalog import Backup
+from projections.copies import complete_in
 from projections.restores import Restore
 from projections.state import State
 
@@ -66,6 +75,7 @@ def _requested(state: State, command: RequestRestore, context: Context) -> Resto
             f"Backup {backup.cache}/{backup.name} is not complete yet.",
             f"Wait for its end: `valkeep backup show {backup.backup_id}`.",
         )
+    vault = read_from(backup, command.vault)
     running = state.active.get(target.name)
     if running is not None:
         raise Rejected(
@@ -88,6 +98,19 @@ def _requested(state: State, command: RequestRestore, context: Context) -> Resto
         replace=command.replace,
         safety_backup=command.safety_backup,
         force=tuple(sorted(command.force)),
+        vault=vault,
+    )
+
+
+def read_from(backup: Backup, vault: str | None) -> VaultName | None:
+    """The vault that a restore reads from, if one is said; it has the backup, or `Rejected`."""
+    there = (backup.vault, *complete_in(backup.copies))
+    if vault is None or vault in there:
+        return None if vault is None else VaultName(vault)
+    raise Rejected(
+        "no-copy",
+        f"Vault {vault!r} has no copy of backup {backup.cache}/{backup.name}.",
+        f"It is in: {', '.join(there)}. `valkeep backup show {backup.backup_id}` tells more.",
     )
 
 
@@ -192,4 +215,5 @@ def _undone(restore: Restore, command: ReportUndone) -> RestoreFailed:
 def _again(restore: Restore) -> str:
     force = "".join(f" --force {code}" for code in restore.force)
     safety = "" if restore.safety_backup else " --no-safety-backup"
-    return f"valkeep restore {restore.backup_id} --to {restore.target}{force}{safety}"
+    place = f" --from {restore.vault}" if restore.vault else ""
+    return f"valkeep restore {restore.backup_id} --to {restore.target}{place}{force}{safety}"

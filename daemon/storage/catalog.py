@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 
 import msgspec
+from msgspec import Struct
 
 from daemon.errors import BadRequest, Permanent
 from daemon.storage import names
@@ -71,6 +72,26 @@ async def read_manifest(
     attempt: int = 1,
 ) -> Manifest:
     """One backup's manifest, checked; ``manifest-missing`` means that there is no such backup."""
+    found = await stored_manifest(vault, cache, backup_id, expected_sha256, attempt=attempt)
+    return found.manifest
+
+
+class StoredManifest(Struct, frozen=True):
+    """A manifest, and its very bytes."""
+
+    manifest: Manifest
+    data: bytes
+
+
+async def stored_manifest(
+    vault: Vault,
+    cache: CacheName,
+    backup_id: BackupId,
+    expected_sha256: str | None = None,
+    *,
+    attempt: int = 1,
+) -> StoredManifest:
+    """As `read_manifest`, with the bytes that lie there: a copy has to have the same ones."""
     name = names.manifest_object(cache, backup_id, attempt)
     data = await vault.get(name, MANIFEST_LIMIT_BYTES)
     if data is None:
@@ -91,7 +112,7 @@ async def read_manifest(
             f"{name} in {vault.url} belongs to {manifest.cache}/{manifest.backup_id}",
             "somebody copied it there: restore that backup by its own id",
         )
-    return manifest
+    return StoredManifest(manifest, data)
 
 
 async def delete_backup(

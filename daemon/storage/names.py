@@ -64,6 +64,11 @@ def manifest_object(cache: CacheName, backup_id: BackupId, attempt: int = 1) -> 
     return ObjectName(f"{backup_folder(cache, backup_id, attempt)}manifest.json")
 
 
+def copy_marker(cache: CacheName, backup_id: BackupId, attempt: int = 1) -> ObjectName:
+    """What lies in a backup's folder while a copy of it is begun: see `copying`."""
+    return ObjectName(f"{backup_folder(cache, backup_id, attempt)}copying")
+
+
 def manifest_of(name: ObjectName) -> tuple[CacheName, BackupId, int] | None:
     """The backup and attempt whose manifest this is by its name, or None for any other object."""
     found = _MANIFEST.fullmatch(name)

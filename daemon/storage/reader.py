@@ -67,6 +67,26 @@ async def read_plain(
             tasks.cancel_scope.cancel()
 
 
+@asynccontextmanager
+async def read_stored(
+    vault: Vault, shard: ShardObject, offload: Offload
+) -> AsyncIterator[AsyncGenerator[bytes, None]]:
+    """The stored bytes of a shard as they are, block by block, each compared with its hash.
+
+    Nothing is decrypted or decoded, so no identity is wanted. The blocks raise as those of
+    `read_plain` do.
+    """
+    stored = _Stored(vault, shard, offload)
+    await stored.check_size()
+    send, receive = anyio.create_memory_object_stream[_Parcel](_AHEAD)
+    with one_error():
+        async with receive, anyio.create_task_group() as tasks:
+            tasks.start_soon(_fetch, stored, tasks, send)
+            async with aclosing(_blocks(receive)) as blocks:
+                yield blocks
+            tasks.cancel_scope.cancel()
+
+
 async def check_opens(vault: Vault, shard: ShardObject, reading: Reading) -> None:
     """Whether the reading's identities open the object: decrypts its first block, gives nothing.
 
@@ -182,6 +202,11 @@ async def _fetch(stored: _Stored, tasks: TaskGroup, send: ObjectSendStream[_Parc
             await send.send(parcel)
             tasks.start_soon(partial(parcel.fetch, stored, index=index, offset=offset))
             offset += block.size_bytes
+
+
+async def _blocks(parcels: ObjectReceiveStream[_Parcel]) -> AsyncGenerator[bytes, None]:
+    async for parcel in parcels:
+        yield await parcel.data()
 
 
 async def _plain(

@@ -118,12 +118,8 @@ async def site(urls: dict[str, str], root: Path) -> AsyncGenerator[Site, None]:
         installation=HERE,
     )
     nobody = Hand(_idle)
-    actors = Actors(
-        backup=BackupActor(ledger, outside),
-        removal=RemovalActor(ledger, shelf),
-        restore=nobody,
-        undo=nobody,
-    )
+    backup, removal = BackupActor(ledger, outside), RemovalActor(ledger, shelf)
+    actors = Actors(backup=backup, removal=removal, copy=nobody, restore=nobody, undo=nobody)
     limits = Limits(backups=1, stall_seconds=STALL_SECONDS)
     worker = Worker(ledger, actors, limits, AlwaysNoon(), CountedIds(1))
     async with anyio.create_task_group() as tasks:

@@ -40,7 +40,8 @@ class Far(Struct):
     """Everything that a killed daemon leaves behind; `now` is the world's age in seconds.
 
     `born_at` is what its wall clock would show at age 0: somebody who sets the clock moves it.
-    `swept` holds the uploads that the last sweep took away.
+    `swept` holds the uploads that the last sweep took away. Caches hold `keys` and give
+    snapshots of `body_bytes`; of `vaults` beside the first only objects and uploads are used.
     """
 
     now: float = 0.0
@@ -55,6 +56,8 @@ class Far(Struct):
     late: list[Landing] = field(default_factory=list)
     swept: tuple[str, ...] = ()
     body_bytes: int = 512
+    keys: int = 3
+    vaults: dict[str, "Far"] = field(default_factory=dict)
 
     def copy(self) -> "Far":
         """The same world, which the dead cannot touch any more."""
@@ -67,7 +70,12 @@ class Far(Struct):
             open_snapshots={},
             writing=[],
             late=[replace(landing) for landing in self.late],
+            vaults={name: vault.copy() for name, vault in self.vaults.items()},
         )
+
+    def vault(self, name: str) -> "Far":
+        """The far side of one vault: the first has no name, others are there when asked for."""
+        return self.vaults.setdefault(name, Far()) if name else self
 
     def wall(self, now: float) -> datetime:
         """What the wall clock shows at an age of the world."""

@@ -32,7 +32,7 @@ from tests.simulation.dice import Dice
 from tests.simulation.setting import Setting, a_policy
 from tests.simulation.world import Life
 from tests.support.given import ANNA
-from tests.support.samples import FILE, MAIN
+from tests.support.samples import FILE, MAIN, SECOND
 
 
 class People:
@@ -65,7 +65,8 @@ class People:
 
     def _settings(self, number: int) -> CacheSettings:
         url = f"valkey://host-{number % self._setting.hosts}:{6379 + number}"
-        return CacheSettings(url=url, vault=MAIN)
+        copied = self._setting.seed % 5 == 0 and number % 3 == 0
+        return CacheSettings(url=url, vault=MAIN, copy_to=SECOND if copied else None)
 
     async def move_in(self, life: Life) -> None:
         """The caches of the beginning; some are declared in the file, where there is one."""

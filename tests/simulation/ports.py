@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import ParamSpec, TypeVar
 
 import anyio
+from msgspec.structs import replace
 
 from daemon.errors import Failed, Permanent
 from daemon.ports import Progress
@@ -48,30 +49,45 @@ class FarClock:
 
 
 class FarVault:
-    """A `Vault` at the other end of the line."""
+    """A `Vault` at the other end of the line; calls of a further one begin with its name."""
 
-    url = "far:"
-
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: Line, name: str = "") -> None:
         self._line = line
+        self._name = name
+        self._says = f"{name}: " if name else ""
+        self.url = f"far:{name}"
+
+    async def _call(
+        self, what: str, effect: Callable[[Far], T], torn: Callable[[Far], object] | None = None
+    ) -> T:
+        """A call whose effect is on this vault's own far side."""
+        name = self._name
+        half = None if torn is None else lambda far: torn(far.vault(name))
+        return await self._line.call(
+            f"{self._says}{what}", lambda far: effect(far.vault(name)), half
+        )
+
+    @property
+    def _writing(self) -> list[str]:
+        return self._line.far.vault(self._name).writing
 
     @asynccontextmanager
     async def create(self, name: ObjectName) -> AsyncIterator["FarWriter"]:
         """See `Vault.create`."""
-        number = await self._line.call(f"create {name}", lambda far: far.begin(name))
-        writer = FarWriter(self._line, name, number)
-        self._line.far.writing.append(name)
+        number = await self._call(f"create {name}", lambda far: far.begin(name))
+        writer = FarWriter(self, name, number)
+        self._writing.append(name)
         try:
             yield writer
         finally:
             if not writer.committed:
                 with anyio.CancelScope(shield=True), suppress(Failed):
-                    await self._line.call(f"abort {name}", lambda far: far.abort(number))
-            self._line.far.writing.remove(name)
+                    await self._call(f"abort {name}", lambda far: far.abort(number))
+            self._writing.remove(name)
 
     async def put(self, name: ObjectName, data: bytes) -> None:
         """See `Vault.put`."""
-        await self._line.call(f"put {name}", lambda far: far.objects.update({name: data}))
+        await self._call(f"put {name}", lambda far: far.objects.update({name: data}))
 
     async def put_new(self, name: ObjectName, data: bytes) -> bool:
         """See `Vault.put_new`."""
@@ -79,41 +95,41 @@ class FarVault:
         def effect(far: Far) -> bool:
             return far.objects.setdefault(name, data) is data
 
-        return await self._line.call(f"put_new {name}", effect)
+        return await self._call(f"put_new {name}", effect)
 
     async def get(self, name: ObjectName, limit_bytes: int) -> bytes | None:
         """See `Vault.get`."""
-        data = await self._line.call(f"get {name}", lambda far: far.objects.get(name))
+        data = await self._call(f"get {name}", lambda far: far.objects.get(name))
         if data is not None and len(data) > limit_bytes:
             raise Permanent("object-too-large", f"{name} is too large", "look at it")
         return data
 
     async def read(self, name: ObjectName, *, offset: int, length: int) -> bytes:
         """See `Vault.read`."""
-        data = await self._line.call(f"read {name}", lambda far: far.objects.get(name))
+        data = await self._call(f"read {name}", lambda far: far.objects.get(name))
         if data is None or len(data) < offset + length:
             raise Permanent("object-missing", f"no {name}", "look for it")
         return data[offset : offset + length]
 
     async def size(self, name: ObjectName) -> int | None:
         """See `Vault.size`."""
-        data = await self._line.call(f"size {name}", lambda far: far.objects.get(name))
+        data = await self._call(f"size {name}", lambda far: far.objects.get(name))
         return None if data is None else len(data)
 
     async def list(self, prefix: str) -> AsyncGenerator[ObjectInfo, None]:
         """See `Vault.list`."""
-        found = await self._line.call(f"list {prefix}", lambda far: sorted(far.objects.items()))
+        found = await self._call(f"list {prefix}", lambda far: sorted(far.objects.items()))
         for name, data in found:
             if name.startswith(prefix):
                 yield ObjectInfo(ObjectName(name), len(data))
 
     async def delete(self, name: ObjectName) -> None:
         """See `Vault.delete`."""
-        await self._line.call(f"delete {name}", lambda far: far.objects.pop(name, None))
+        await self._call(f"delete {name}", lambda far: far.objects.pop(name, None))
 
     async def clear(self, prefix: str) -> None:
         """See `Vault.clear`."""
-        await self._line.call(f"clear {prefix}", lambda far: far.clear(prefix))
+        await self._call(f"clear {prefix}", lambda far: far.clear(prefix))
 
     async def aclose(self) -> None:
         """Nothing to give back."""
@@ -122,8 +138,8 @@ class FarVault:
 class FarWriter:
     """An `ObjectWriter` over one upload; its commit runs in a thread and cannot be stopped."""
 
-    def __init__(self, line: Line, name: ObjectName, number: int) -> None:
-        self._line = line
+    def __init__(self, vault: FarVault, name: ObjectName, number: int) -> None:
+        self._vault = vault
         self._name = name
         self._number = number
         self.committed = False
@@ -131,7 +147,7 @@ class FarWriter:
     async def write(self, data: bytes) -> None:
         """See `ObjectWriter.write`."""
         number, half = self._number, data[: len(data) // 2]
-        await self._line.call(
+        await self._vault._call(
             f"write {self._name}",
             lambda far: far.append(number, data),
             lambda far: far.append(number, half),
@@ -142,7 +158,7 @@ class FarWriter:
         number = self._number
         with anyio.CancelScope(shield=True):
             await anyio.sleep(FSYNC)
-            await self._line.call(f"commit {self._name}", lambda far: far.commit(number))
+            await self._vault._call(f"commit {self._name}", lambda far: far.commit(number))
         self.committed = True
 
 
@@ -212,7 +228,11 @@ class FarSnapshot:
         """See `Snapshot.facts`."""
         await self._line.call("facts", lambda _: None)
         return SnapshotFacts(
-            server=SERVER, source="replication", reason="", rdb_version=11, taken_at=self._taken_at
+            server=replace(SERVER, keys={0: self._line.far.keys}),
+            source="replication",
+            reason="",
+            rdb_version=11,
+            taken_at=self._taken_at,
         )
 
 

@@ -21,6 +21,7 @@ from events.types import (
     RetryScheduled,
     WindowMissed,
 )
+from tests.simulation.doubts import doubted, scheduled
 from tests.simulation.invariants import Complaints, Invariant
 from tests.simulation.reference import reference_occurrences
 from tests.simulation.view import Entry, Keeping, Spell, View
@@ -240,13 +241,8 @@ def deletions_are_by_the_rules(view: View) -> Complaints:
 
 
 def _newest(keeping: Keeping, number: int) -> list[Entry]:
-    there = [
-        (entry.taken_at or entry.asked_at, entry.backup_id)
-        for entry in keeping.backups.values()
-        if entry.kind == "auto" and entry.outcome == "complete" and not entry.deletion
-    ]
-    newest = sorted(there)[-number:] if number else []
-    return [keeping.backups[backup_id] for _, backup_id in newest]
+    good = [entry for entry in scheduled(keeping) if not entry.suspect]
+    return good[-number:] if number else []
 
 
 def expiry_comes_before_deletion(view: View) -> Complaints:
@@ -299,7 +295,7 @@ def retention_is_done(view: View) -> Complaints:
             if stayed := sorted(set(left) - manual):
                 yield f"{name} was removed, and its auto backups {stayed} are there"
             continue
-        kept = _newest(keeping, policy.keep_last)
+        kept = [*_newest(keeping, policy.keep_last), *doubted(keeping, policy.keep_last)]
         for entry in keeping.backups.values():
             is_there = entry.kind == "auto" and entry.outcome == "complete" and entry not in kept
             limit = (entry.taken_at or view.wall) + policy.retention_days * A_DAY + LATE

@@ -25,6 +25,8 @@ BEFALLS: dict[str, tuple[FaultKind, ...]] = {
     "delete": ("before", "after", "late", "hang", "permanent", "frozen", "stuck"),
     "clear": ("before", "after", "late", "hang", "permanent", "frozen", "stuck"),
 }
+OF_THE_SECOND = "second: "
+"""Calls to the second vault: nothing lands late there, for copies begin again under one name."""
 OF_THE_CACHE = ("snapshot", "piece", "facts")
 STUCK_SECONDS = (1000.0, 4000.0, 6 * 3600.0, 24 * 3600.0)
 LONGEST_SECONDS = 4 * 3600.0
@@ -49,13 +51,15 @@ class Storm:
 
     def fault(self, number: int, what: str) -> FaultKind | None:  # noqa: ARG002
         """See `Sky.fault`."""
-        kind = what.partition(" ")[0]
+        kind = what.removeprefix(OF_THE_SECOND).partition(" ")[0]
         if self.at_call is not None and self.at_call[0] == kind:
             self.at_call[1]()
             self.at_call = None
         if self.quiet:
             return None
         found = self._of_the_log() if kind == "append" else self._of_the_line(kind)
+        if found == "late" and what.startswith(OF_THE_SECOND):
+            found = "after"
         if found is not None:
             self._seen[f"{found} at {kind}" if kind == "append" else found] += 1
         return found

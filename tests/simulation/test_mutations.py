@@ -35,6 +35,7 @@ from tests.simulation.line import Weather
 from tests.simulation.stories import STORIES, one_backup
 from tests.simulation.stories import removal as removal_story
 from tests.simulation.test_mutations_auto import MUTATIONS as OF_SCHEDULES
+from tests.simulation.test_mutations_copies import MUTATIONS as OF_COPIES
 from tests.simulation.test_mutations_stuck import MUTATIONS as OF_JOBS
 from tests.simulation.world import Life, Plan, Script, World
 
@@ -270,7 +271,8 @@ def test_every_invariant_is_proven() -> None:
     """There is no invariant that no mutation breaks."""
     named = EVERY | OF_A_LIFE
 
-    assert named == {mutation.noticed_by for mutation in (*MUTATIONS, *OF_SCHEDULES, *OF_JOBS)}
+    of_parts = (*MUTATIONS, *OF_SCHEDULES, *OF_JOBS, *OF_COPIES)
+    assert named == {mutation.noticed_by for mutation in of_parts}
 
 
 async def _nothing(_: Life) -> None:

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from events.envelope import Envelope, Record
 from events.facts import BackupId, BackupKind, CacheName, Occurrence, Policy
+from events.suspicions import BackupSuspected, SuspicionAcknowledged
 from events.types import (
     AttemptStarted,
     BackupAbandoned,
@@ -66,6 +67,9 @@ class Entry(Struct):
     stuck: frozenset[int] = frozenset()
     deletion: str = ""
     expired: bool = False
+    keys: int = 0
+    suspect: bool = False
+    acknowledged: bool = False
 
     @property
     def key(self) -> Key | None:
@@ -224,16 +228,26 @@ def _note(view: View, event: Event) -> None:
             | BackupSkipped()
         ):
             _of_attempt(view, event)
+        case BackupDeleted():
+            del view.caches[event.cache].backups[event.backup_id]
+        case _:
+            _of_entry(view, event)
+
+
+def _of_entry(view: View, event: Event) -> None:
+    """What becomes of a backup beside its attempts."""
+    match event:
         case LeftoversStuck() | LeftoversSwept():
             entry, they = view.entry(event), frozenset(event.attempts)
             is_stuck = isinstance(event, LeftoversStuck)
             entry.stuck = entry.stuck | they if is_stuck else entry.stuck - they
+        case BackupSuspected() | SuspicionAcknowledged():
+            view.entry(event).suspect = isinstance(event, BackupSuspected)
+            view.entry(event).acknowledged = isinstance(event, SuspicionAcknowledged)
         case RetentionExpired():
             view.entry(event).expired = True
         case DeletionRequested():
             view.entry(event).deletion = event.reason
-        case BackupDeleted():
-            del view.caches[event.cache].backups[event.backup_id]
 
 
 def _of_cache(
@@ -309,6 +323,7 @@ def _of_attempt(
             view.folders.add(folder_of(event.cache, event.backup_id, event.attempt))
         case SnapshotTaken():
             entry.taken_at = event.snapshot.taken_at
+            entry.keys = sum(event.snapshot.server.keys.values())
         case RetryScheduled():
             entry.retry_at = event.retry_at
         case BackupFailed():

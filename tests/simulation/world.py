@@ -19,6 +19,7 @@ from msgspec import Struct
 from structlog.testing import capture_logs
 
 from daemon.actors.backup import BackupActor, Surroundings
+from daemon.actors.copy import Between, CopyActor
 from daemon.actors.packing import PipelinePacker
 from daemon.actors.removal import RemovalActor
 from daemon.actors.worker import Actors, Limits
@@ -38,7 +39,7 @@ from tests.simulation.loop import Deadlock, Livelock, ProcessKilled, VirtualLoop
 from tests.simulation.ports import FarCaches, FarClock, FarLog, FarVault, inline
 from tests.simulation.view import View
 from tests.simulation.virtual import CountedIds, orderly_scopes
-from tests.support.samples import HERE, MAIN
+from tests.support.samples import HERE, MAIN, SECOND
 
 DOWN_SECONDS = 3.0
 """How long the daemon is away after its end."""
@@ -303,7 +304,8 @@ class _Run:
 
     def _parts(self, ledger: Ledger) -> Parts:
         clock = FarClock(self.far)
-        shelf = Shelf({MAIN: partial(FarVault, self.line)}, HERE)
+        second = partial(FarVault, self.line, SECOND)
+        shelf = Shelf({MAIN: partial(FarVault, self.line), SECOND: second}, HERE)
         outside = Surroundings(
             caches=FarCaches(self.line),
             vaults=shelf,
@@ -314,6 +316,7 @@ class _Run:
         actors = Actors(
             backup=BackupActor(ledger, outside),
             removal=RemovalActor(ledger, shelf),
+            copy=CopyActor(ledger, Between(shelf, inline)),
             restore=Nobody(),
             undo=Nobody(),
         )

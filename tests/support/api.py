@@ -82,10 +82,13 @@ class Outcomes:
             raise self.found
         return self.found
 
-    async def plan(self, backup: Backup, target: Cache) -> RestorePlan:
+    async def plan(
+        self, backup: Backup, target: Cache, vault: VaultName | None = None
+    ) -> RestorePlan:
         """See `daemon.api.Planner`."""
         assert backup.phase == "complete"
         assert target.name
+        assert vault in (None, *(copy.vault for copy in backup.copies))
         return self.planned
 
 

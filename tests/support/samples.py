@@ -45,6 +45,7 @@ from tests.support.given import NOON, an_id
 ORDERS = CacheName("orders")
 USERS = CacheName("users")
 MAIN = VaultName("main")
+SECOND = VaultName("second")
 FILE = "/etc/valkeep/valkeep.toml"
 HERE = InstallationId("installation-1")
 B1, B2, B3 = an_id(0xB1), an_id(0xB2), an_id(0xB3)

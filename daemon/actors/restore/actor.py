@@ -12,6 +12,7 @@ import anyio
 from msgspec import Struct
 
 from daemon.actors.holding import bounded_elsewhere
+from daemon.actors.restore.elsewhere import from_vault, with_copies
 from daemon.actors.restore.planning import Planning, Visit, known, planned, unlocked
 from daemon.actors.seams import ReadableVaults
 from daemon.commands import (
@@ -105,7 +106,8 @@ class RestoreActor:
         try:
             await self._restore(restore, progress)
         except Failed as error:
-            await self._failed(work, error.as_failure())
+            backup = self._ledger.state.catalog[restore.backup_cache][restore.backup_id]
+            await self._failed(work, with_copies(error, backup, restore).as_failure())
         except ValkeepError as error:
             # Superseded, and then so is this report; or refused by something, and that is for good.
             end = Permanent(error.code, error.message, error.hint)
@@ -127,6 +129,7 @@ class RestoreActor:
         settings = state.caches[restore.target].settings
         began = anyio.current_time()
         progress.phase("planning")
+        backup = from_vault(backup, restore.vault)
         lock = await unlocked(backup, self._outside.keys)
         stored = await self._stored(backup, lock.identities)
         wishes = Wishes(safety_backup=restore.safety_backup)

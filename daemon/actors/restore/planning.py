@@ -10,6 +10,7 @@ from typing import Literal
 
 from msgspec import Struct, structs
 
+from daemon.actors.restore.elsewhere import from_vault
 from daemon.errors import Failed, Permanent
 from daemon.ports import Ids
 from daemon.storage.one_error import one_error
@@ -35,6 +36,7 @@ from events.facts import (
     StoredFacts,
     TargetFacts,
     TrialFacts,
+    VaultName,
 )
 from projections.caches import Cache
 from projections.catalog import Backup
@@ -97,8 +99,11 @@ class Planning:
         self._ids = ids
         self._keys = keys
 
-    async def plan(self, backup: Backup, target: Cache) -> RestorePlan:
+    async def plan(
+        self, backup: Backup, target: Cache, vault: VaultName | None = None
+    ) -> RestorePlan:
         """What a restore would do now; touches nothing. Raises `Transient` or `Permanent`."""
+        backup = from_vault(backup, vault)
         lock = await unlocked(backup, self._keys)
         async with self.visit(target.settings) as visit:
             return planned(backup, visit.facts, Wishes(), lock.facts)

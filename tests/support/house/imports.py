@@ -56,7 +56,9 @@ class Room(Struct, frozen=True):
     pure: bool = False
 
 
-TRUTH = ("events.facts", "events.types", "events.envelope", "events.log")
+OF_TYPES = ("events.copies", "events.suspicions")
+"""Events that have files of their own; `events.types` has the union of all."""
+TRUTH = ("events.facts", "events.types", "events.envelope", "events.log", *OF_TYPES)
 EVERYWHERE = ("events.facts",)  # the vocabulary
 IN_THE_DAEMON = ("daemon.errors", "daemon.ports")
 WIRE = ("daemon.commands", "daemon.answers")
@@ -64,7 +66,9 @@ WIRE = ("daemon.commands", "daemon.answers")
 HOUSE: Mapping[str, Room] = {
     "events": Room(("events",), ("msgspec", "anyio")),
     "events.facts": Room((), ("msgspec",), pure=True),
-    "events.types": Room((), ("msgspec",), pure=True),
+    "events.types": Room(OF_TYPES, ("msgspec",), pure=True),
+    "events.copies": Room((), ("msgspec",), pure=True),
+    "events.suspicions": Room((), ("msgspec",), pure=True),
     "events.chain": Room(("events",), ("msgspec",), pure=True),
     "events.sqlite": Room(("events",), ("msgspec", "anyio", "aiosqlite")),
     "projections": Room((*TRUTH, "projections"), ("msgspec", "immutables"), pure=True),

@@ -66,6 +66,7 @@ async def test_a_policy_is_shown_whole() -> None:
         timezone="Europe/Paris",
         windows=("02:00+2h", "14:30+90m"),
         keep_last=1,
+        suspect_drop_percent=50,
     )
     assert wanted == detail.policy.settings
     assert (True, False) == (detail.policy.known, detail.policy.declared)

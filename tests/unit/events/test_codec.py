@@ -53,6 +53,15 @@ GOLDEN = (
     "backup-cancelled-1",
     "leftovers-stuck-1",
     "leftovers-swept-2",
+    "copy-requested-1",
+    "copy-started-1",
+    "copy-completed-1",
+    "copy-failed-1",
+    "backup-cleared-1",
+    "copy-deleted-1",
+    "backup-suspected-1",
+    "suspicion-acknowledged-1",
+    "restore-requested-2",
 )
 
 

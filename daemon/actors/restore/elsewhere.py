@@ -1,0 +1,27 @@
+"""Restoring from a copy: reading the backup from another vault, and telling that one is there."""
+
+from msgspec import structs
+
+from daemon.errors import Failed
+from events.facts import VaultName
+from projections.catalog import Backup
+from projections.copies import complete_in
+from projections.restores import Restore
+
+_OF_THE_VAULT = ("vault-", "manifest-", "object-", "block-")
+"""How the codes begin of what can be wrong with a stored backup, or with where it is stored."""
+
+
+def from_vault(backup: Backup, vault: VaultName | None) -> Backup:
+    """The backup as it is in that vault, which has the same bytes under the same names."""
+    return backup if vault is None else structs.replace(backup, vault=vault)
+
+
+def with_copies(error: Failed, backup: Backup, restore: Restore) -> Failed:
+    """The error, and where else the backup is, if that may help."""
+    used = restore.vault or backup.vault
+    others = [v for v in (backup.vault, *complete_in(backup.copies)) if v != used]
+    if not others or not error.code.startswith(_OF_THE_VAULT):
+        return error
+    there = f"vault {others[0]!r} has it too: say --from {others[0]}"
+    return type(error)(error.code, error.message, f"{there}; or else: {error.hint}")
