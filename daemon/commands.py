@@ -15,12 +15,16 @@ from events.facts import (
     NodeChoice,
     Policy,
     Probe,
+    ProofLevel,
+    Receipt,
     RestoreId,
     RestorePlan,
     RestoreResult,
     SnapshotFacts,
     SourceKind,
     StoredFacts,
+    VerificationId,
+    VerifyWhen,
 )
 
 
@@ -36,6 +40,7 @@ class PolicyChange(Struct, frozen=True, forbid_unknown_fields=True):
     timezone: str | None = None
     windows: tuple[str, ...] | None = None
     keep_last: int | None = None
+    verify: VerifyWhen | None = None
 
 
 class AddCache(Struct, frozen=True, forbid_unknown_fields=True, tag="add-cache"):
@@ -122,6 +127,15 @@ class RequestRestore(Struct, frozen=True, forbid_unknown_fields=True, tag="reque
     force: tuple[str, ...] = ()
 
 
+class RequestVerification(
+    Struct, frozen=True, forbid_unknown_fields=True, tag="request-verification"
+):
+    """Prove a backup as far as can be; `quick` stops at the hashes."""
+
+    backup: str
+    quick: bool = False
+
+
 Request = (
     AddCache
     | SetCache
@@ -131,6 +145,7 @@ Request = (
     | RequestAutoBackup
     | DeleteBackup
     | RequestRestore
+    | RequestVerification
 )
 
 
@@ -268,6 +283,38 @@ class ReportUndone(Struct, frozen=True):
     notes: tuple[str, ...] = ()
 
 
+class StartVerification(Struct, frozen=True):
+    """An actor is about to make one try at a verification."""
+
+    backup_id: BackupId
+
+
+class ReportVerified(Struct, frozen=True):
+    """A try ended with a receipt."""
+
+    verification_id: VerificationId
+    backup_id: BackupId
+    receipt: Receipt
+
+
+class ReportRefuted(Struct, frozen=True):
+    """A try found the stored backup damaged, at this level."""
+
+    verification_id: VerificationId
+    backup_id: BackupId
+    level: ProofLevel
+    failure: Failure
+
+
+class ReportUnverified(Struct, frozen=True):
+    """A try came to nothing, for a reason that says nothing of the backup."""
+
+    verification_id: VerificationId
+    backup_id: BackupId
+    failure: Failure
+
+
+ProofReport = ReportVerified | ReportRefuted | ReportUnverified
 Report = (
     ReportSnapshot
     | ReportStored
@@ -278,6 +325,7 @@ Report = (
     | ReportRestored
     | ReportRestoreFailed
     | ReportUndone
+    | ProofReport
 )
 Command = (
     RecordCache
@@ -290,9 +338,11 @@ Command = (
     | RequestAutoBackup
     | DeleteBackup
     | RequestRestore
+    | RequestVerification
     | StartDaemon
     | StopDaemon
     | StartAttempt
+    | StartVerification
     | StartRestore
     | RequestSafetyBackup
     | Report

@@ -34,11 +34,15 @@ from events.types import (
     BackupFailed,
     BackupRequested,
     BackupSkipped,
+    BackupVerified,
     DeletionRequested,
     LeftoversSwept,
     RetryScheduled,
     SnapshotTaken,
+    VerificationAbandoned,
+    VerificationFailed,
 )
+from projections.proofs import UNPROVEN, Proof, judged
 
 Phase = Literal["waiting", "running", "complete", "failed", "skipped", "deleting"]
 
@@ -75,6 +79,12 @@ class Backup(Struct, frozen=True):
     abandoned: str | None = None
     deferred: str | None = None
     deletion: Literal["command", "retention", "cache-removed"] | None = None
+    proof: Proof = UNPROVEN
+
+    @property
+    def good(self) -> bool:
+        """Completed, and not found damaged: what `keep_last` and freshness count (A11)."""
+        return self.phase == "complete" and self.proof.refuted is None
 
 
 OfCache = Map[BackupId, Backup]
@@ -94,6 +104,9 @@ CatalogEvent = (
     | LeftoversSwept
     | DeletionRequested
     | BackupDeleted
+    | BackupVerified
+    | VerificationFailed
+    | VerificationAbandoned
 )
 
 
@@ -107,6 +120,10 @@ def evolve(catalog: Catalog, envelope: Envelope, event: CatalogEvent) -> Catalog
             )
         case BackupDeleted():
             return catalog.set(event.cache, of_cache.delete(event.backup_id))
+        case BackupVerified() | VerificationFailed() | VerificationAbandoned():
+            known = of_cache[event.backup_id]
+            known = replace(known, proof=judged(known.proof, envelope, event))
+            return catalog.set(event.cache, of_cache.set(event.backup_id, known))
     backup = _step(of_cache[event.backup_id], envelope, event)
     return catalog.set(event.cache, _forget_old(of_cache.set(backup.backup_id, backup), backup))
 

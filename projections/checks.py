@@ -15,6 +15,7 @@ from events.facts import CacheName, Failure, Policy
 from projections import catalog
 from projections.caches import Cache
 from projections.catalog import Backup
+from projections.check_proofs import damaged, proofs
 from projections.freshness import covers, expected, newest_good, newest_manual, unrepaired
 from projections.local import local_text, span
 from projections.policy import window_text, zone
@@ -106,6 +107,10 @@ def _of_installation(state: State, now: datetime, trouble: Failure | None) -> It
     else:
         yield Line("critical", "daemon", _whole(trouble.message), trouble.hint, None, trouble.code)
     yield _clock(state, now)
+    for name in sorted(set(state.catalog) - set(state.caches)):
+        if (said := damaged(state, name)) is not None:
+            told = f"of the removed cache {name}: {said.told}"
+            yield Line("critical", "damaged", told, said.hint, code=said.code)
 
 
 def _clock(state: State, now: datetime) -> Line:
@@ -143,6 +148,8 @@ def _of_cache(
         yield _given_up(case, policy, [slot for slot in bad if slot.outcome == "given-up"])
         yield _missed(case, policy, [slot for slot in bad if slot.outcome == "missed"])
         yield _skipped(case, policy, [slot for slot in bad if slot.outcome == "skipped"])
+    for said in proofs(state, case.cache, now):
+        yield case.line(said.rule, told=said.told, level=said.level, hint=said.hint, code=said.code)
     yield from _manual(case)
     yield from _restore(case, restore)
 
@@ -312,7 +319,7 @@ def _manual(case: _Case) -> Iterator[Line]:
     )
     if failed is None or failed.failure is None:
         return
-    good = (b for b in of_cache.values() if b.phase == "complete" and b.kind != "safety")
+    good = (b for b in of_cache.values() if b.good and b.kind != "safety")
     if not any(b.requested_at >= failed.requested_at for b in good):
         told = f"backup {failed.name} failed: {_whole(failed.failure.message)}"
         hint, code = failed.failure.hint, failed.failure.code

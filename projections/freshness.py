@@ -34,7 +34,7 @@ def newest_manual(state: State, name: CacheName) -> Backup | None:
 
 def _newest(state: State, name: CacheName, wanted: Callable[[Backup], bool]) -> Backup | None:
     of_cache = state.catalog.get(name, Map())
-    good = (b for b in of_cache.values() if b.phase == "complete" and wanted(b))
+    good = (b for b in of_cache.values() if b.good and wanted(b))
     return max(good, key=lambda b: (taken_at(b), b.backup_id), default=None)
 
 

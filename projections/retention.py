@@ -109,7 +109,7 @@ def verdicts(backups: Iterable[Backup], terms: Terms, now: datetime) -> dict[Bac
 
 def _newest(there: list[Backup], keep_last: int) -> frozenset[BackupId]:
     """The newest good scheduled backups (A11, A12): no failed, manual or safety one counts."""
-    good = [b.backup_id for b in there if b.kind == "auto" and b.phase == "complete"]
+    good = [b.backup_id for b in there if b.kind == "auto" and b.good]
     return frozenset(good[-keep_last:] if keep_last else ())
 
 

@@ -19,6 +19,7 @@ from events.types import (
     BackupCompleted,
     BackupRequested,
     BackupSkipped,
+    BackupVerified,
     CacheReconfigured,
     CacheRegistered,
     CacheRemoved,
@@ -34,11 +35,15 @@ from events.types import (
     RestoreRequested,
     RestoreStarted,
     RetentionExpired,
+    VerificationAbandoned,
+    VerificationFailed,
+    VerificationRequested,
     WindowMissed,
 )
-from projections import caches, catalog, restores, slots
+from projections import caches, catalog, proofs, restores, slots
 from projections.caches import Caches
 from projections.catalog import Catalog
+from projections.proofs import Verifications
 from projections.restores import Restores
 from projections.slots import Slots
 
@@ -78,6 +83,7 @@ class State(Struct, frozen=True):
     restores: Restores = Map()
     open_backups: Map[BackupId, CacheName] = Map()
     active: Map[CacheName, RestoreId] = Map()
+    verifications: Verifications = Map()
     held: Map[BackupId, int] = Map()
     keys: Map[tuple[int, str], Answered] = Map()
 
@@ -93,6 +99,8 @@ def evolve(state: State, envelope: Envelope, event: Event) -> State:
         heads=state.heads.set(envelope.stream, envelope.position),
         keys=_keys(state, envelope.key, envelope.position),
     )
+    if isinstance(event, proofs.ProofEvent):
+        return _verification(state, envelope, event)
     match event:
         case DaemonStarted():
             return replace(state, installation=event.installation, started_at=envelope.at, up=True)
@@ -173,6 +181,22 @@ def _restore(state: State, envelope: Envelope, event: restores.RestoreEvent) -> 
         held = held.set(restore.backup_id, held.get(restore.backup_id, 0) + 1)
     elif isinstance(event, RestoreCompleted | RestoreFailed):
         active = active.delete(event.cache)
-        left = held[restore.backup_id] - 1
-        held = held.set(restore.backup_id, left) if left else held.delete(restore.backup_id)
+        held = _let_go(held, restore.backup_id)
     return replace(state, restores=changed, active=active, held=held)
+
+
+def _verification(state: State, envelope: Envelope, event: proofs.ProofEvent) -> State:
+    active, held = proofs.evolve(state.verifications, envelope, event), state.held
+    if isinstance(event, VerificationRequested):
+        held = held.set(event.backup_id, held.get(event.backup_id, 0) + 1)
+    changed = state.catalog
+    if isinstance(event, BackupVerified | VerificationFailed | VerificationAbandoned):
+        held = _let_go(held, event.backup_id)
+        changed = catalog.evolve(changed, envelope, event)
+    return replace(state, verifications=active, held=held, catalog=changed)
+
+
+def _let_go(held: Map[BackupId, int], backup_id: BackupId) -> Map[BackupId, int]:
+    """One reader less."""
+    left = held[backup_id] - 1
+    return held.set(backup_id, left) if left else held.delete(backup_id)

@@ -12,6 +12,7 @@ from msgspec import Struct
 from events.facts import BackupId, CacheName, RestoreId
 from projections import catalog
 from projections.catalog import Backup
+from projections.proofs import Verification
 from projections.restores import Restore
 from projections.state import State
 
@@ -52,7 +53,15 @@ class UndoWork(Struct, frozen=True):
     cache: CacheName
 
 
-Work = BackupWork | SweepWork | DeletionWork | RestoreWork | UndoWork
+class VerificationWork(Struct, frozen=True):
+    """Prove a stored backup; one that the policy wants gives way to backups."""
+
+    backup_id: BackupId
+    cache: CacheName
+    by_policy: bool = False
+
+
+Work = BackupWork | SweepWork | DeletionWork | RestoreWork | UndoWork | VerificationWork
 
 
 def outstanding(state: State) -> Iterator[Work]:
@@ -63,6 +72,13 @@ def outstanding(state: State) -> Iterator[Work]:
             yield _backup_work(backup)
     for cache, restore_id in sorted(state.active.items(), key=lambda item: item[1]):
         yield _restore_work(state.restores[restore_id], cache)
+    for one in sorted(state.verifications.values(), key=_rank):
+        yield VerificationWork(one.backup_id, one.cache, by_policy=one.cause == "policy")
+
+
+def _rank(one: Verification) -> tuple[bool, datetime, BackupId]:
+    """A person who waits comes first."""
+    return (one.cause == "policy", one.requested_at, one.backup_id)
 
 
 def _backup_work(backup: Backup) -> Work:
@@ -92,8 +108,27 @@ def ready(state: State, work: Work, now: datetime) -> bool:
                 backup.phase == "running" and backup.kind != "safety"
                 for backup in state.catalog.get(work.cache, {}).values()
             )
+        case VerificationWork():
+            return proving_waits_for(state, state.verifications[work.backup_id], now) is None
         case SweepWork() | UndoWork():
             return True
+
+
+def proving_waits_for(state: State, wanted: Verification, now: datetime) -> str | None:
+    """Why a verification may not start now, in words; None when it may.
+
+    One that the policy wants leaves its cache alone while that is backed up or restored.
+    """
+    if wanted.retry_at is not None and wanted.retry_at > now:
+        return f"another try is due at {wanted.retry_at:%Y-%m-%d %H:%M:%SZ}"
+    if wanted.cause == "command":
+        return None
+    if wanted.cache in state.active:
+        return "the restore into its cache has to end first"
+    for other in state.catalog.get(wanted.cache, {}).values():
+        if other.phase == "running":
+            return f"backup {other.name} of its cache has to end first"
+    return None
 
 
 def waits_for(
@@ -161,4 +196,6 @@ def next_instant(state: State, now: datetime) -> datetime | None:
         for at in (backup.not_before, backup.occurrence.opens_at if backup.occurrence else None)
         if at is not None and at > now
     )
-    return min(instants, default=None)
+    tries = (one.retry_at for one in state.verifications.values())
+    coming = (at for at in tries if at is not None and at > now)
+    return min((*instants, *coming), default=None)

@@ -26,6 +26,7 @@ from projections.work import (
     RestoreWork,
     SweepWork,
     UndoWork,
+    VerificationWork,
     Work,
     next_instant,
     outstanding,
@@ -67,12 +68,14 @@ class Actors(Struct, frozen=True):
     removal: Actor[SweepWork | DeletionWork]
     restore: Actor[RestoreWork]
     undo: Actor[UndoWork]
+    verify: Actor[VerificationWork]
 
 
 class Limits(Struct, frozen=True):
     """How much may run at once; snapshots are also limited to one per host."""
 
     backups: int
+    verifications: int = 1
 
 
 class _Rest(Struct):
@@ -158,11 +161,22 @@ class Worker:
 
         A safety backup is always let in: its target refuses writes until it is made.
         """
+        running = [w for w in self._running if isinstance(w, BackupWork)]
+        if isinstance(work, VerificationWork):
+            return self._has_room_to_prove(work, len(running))
         if not isinstance(work, BackupWork) or work.safety:
             return True
-        running = [w for w in self._running if isinstance(w, BackupWork)]
         hosts = {_host(state, w.cache) for w in running}
         return len(running) < self._limits.backups and _host(state, work.cache) not in hosts
+
+    def _has_room_to_prove(self, work: VerificationWork, backups: int) -> bool:
+        """A lane of its own, so that no backup waits for it; the policy's wait while all is busy.
+
+        Proving takes processor time and memory of this host, and may as well be done later.
+        """
+        others = sum(isinstance(w, VerificationWork) for w in self._running)
+        calm = not work.by_policy or backups < self._limits.backups
+        return others < self._limits.verifications and calm
 
     def _patience(self, state: State, wanted: list[Work]) -> float:
         """Seconds until something may become possible that no event announces."""
@@ -197,6 +211,8 @@ class Worker:
                 await self._guarded(self._actors.restore, work, progress)
             case UndoWork():
                 await self._guarded(self._actors.undo, work, progress)
+            case VerificationWork():
+                await self._guarded(self._actors.verify, work, progress)
             case _:
                 assert_never(work)
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from daemon.answers.proof import AssuranceView, ProofView
 from events.facts import (
     BackupKind,
     CacheSettings,
@@ -115,6 +116,7 @@ class BackupView(Answer, frozen=True):
     retry_at: datetime | None = None
     deferred: str | None = None
     encrypted: bool = False
+    proof: ProofView | None = None
 
 
 class BackupDetail(Answer, frozen=True):
@@ -155,6 +157,7 @@ class CacheView(Answer, frozen=True):
     failed: BackupView | None = None
     scheduled: BackupView | None = None
     next_start: StartView | None = None
+    assurance: AssuranceView | None = None
 
 
 class CacheDetail(Answer, frozen=True):

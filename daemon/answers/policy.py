@@ -5,6 +5,7 @@ from datetime import datetime
 from msgspec import Struct
 
 from daemon.answers import Answer, BackupView, StartView
+from events.facts import VerifyWhen
 
 
 class PolicySettings(Struct, frozen=True):
@@ -16,6 +17,7 @@ class PolicySettings(Struct, frozen=True):
     timezone: str
     windows: tuple[str, ...]
     keep_last: int
+    verify: VerifyWhen = "daily"
 
 
 class PolicyView(Answer, frozen=True):

@@ -23,6 +23,7 @@ from daemon.commands import (
     RequestAutoBackup,
     RequestBackup,
     RequestRestore,
+    RequestVerification,
     SetCache,
     SetPolicy,
 )
@@ -39,6 +40,7 @@ from events.types import (
     DeletionRequested,
     PolicySet,
     RestoreRequested,
+    VerificationRequested,
 )
 
 _Told = (
@@ -49,6 +51,7 @@ _Told = (
     | RequestAutoBackup
     | DeleteBackup
     | RequestRestore
+    | RequestVerification
 )
 
 _request = msgspec.json.Decoder(Request)
@@ -99,7 +102,8 @@ def _names_a_cache(asked: Asked, request: _Told) -> None:
 
 def role_for(request: Request) -> Role:
     """The least role that may give a command (DESIGN 8)."""
-    return "operator" if isinstance(request, RequestBackup | RequestAutoBackup) else "admin"
+    of_operators = RequestBackup | RequestAutoBackup | RequestVerification
+    return "operator" if isinstance(request, of_operators) else "admin"
 
 
 async def plan(asked: Asked) -> PlanAnswer:
@@ -177,6 +181,8 @@ def accepted(outcome: Outcome, probe: Probe | None = None) -> Accepted:
             case CacheRemoved() | PolicySet():
                 cache = event.cache
             case BackupRequested():
+                cache, backup_id = event.cache, event.backup_id
+            case VerificationRequested():
                 cache, backup_id = event.cache, event.backup_id
             case BackupSkipped() if event.backup_id == backup_id:
                 backup_id = None  # nobody asked for it: a window that had passed was settled

@@ -77,6 +77,7 @@ def _settings(policy: Policy) -> PolicySettings:
         timezone=policy.timezone,
         windows=tuple(window_text(window) for window in policy.windows),
         keep_last=policy.keep_last,
+        verify=policy.verify,
     )
 
 

@@ -41,10 +41,11 @@ class Case(Struct, frozen=True):
     verdict: Verdict | None
     newer: int
     impossible: bool
+    reader: str = "a restore"
 
     @property
     def held(self) -> bool:
-        """Whether a restore is reading it."""
+        """Whether somebody is reading it: its `reader`."""
         return self.backup.backup_id in self.terms.held
 
     @property
@@ -84,7 +85,7 @@ def _case(state: State, backup: Backup, now: datetime) -> Case:
     terms = terms_of(state, backup.cache) or Terms(Policy(), held)
     found = verdicts(of_cache.values(), terms, now)
     place = (taken_at(backup), backup.backup_id)
-    good = (b for b in of_cache.values() if b.kind == "auto" and b.phase == "complete")
+    good = (b for b in of_cache.values() if b.kind == "auto" and b.good)
     return Case(
         now=now,
         backup=backup,
@@ -93,6 +94,7 @@ def _case(state: State, backup: Backup, now: datetime) -> Case:
         verdict=found.get(backup.backup_id),
         newer=sum((taken_at(one), one.backup_id) > place for one in good),
         impossible=state.born_at is not None and now < state.born_at,
+        reader="a verification" if backup.backup_id in state.verifications else "a restore",
     )
 
 
@@ -109,7 +111,9 @@ def _told(case: Case, verdict: Verdict) -> str:
                 f"It stays because it is {newest_of(verdict.among)}; its age was over at {until}."
             )
         case "read":
-            return f"Its age was over at {until}, and a restore is reading it: it goes after that."
+            return (
+                f"Its age was over at {until}, and {case.reader} is reading it: it goes after that."
+            )
         case "suspended":
             return f"It stays: retention deletes nothing of {case.backup.cache}, it is suspended."
         case "expired" if case.impossible:
@@ -179,6 +183,7 @@ def _notes(case: Case) -> Iterator[str]:
         yield f"Why: {backup.abandoned}."
     if backup.phase in ("failed", "skipped"):
         yield "It never counts among the newest ones that are kept (keep_last)."
+    yield from _damage(backup)
     if verdict is None:
         return
     if verdict.rule == "age" and verdict.among:
@@ -186,13 +191,19 @@ def _notes(case: Case) -> Iterator[str]:
     if verdict.rule == "suspended" and case.cache and case.cache.suspended:
         yield f"Suspended because {case.cache.suspended}."
     if case.held and verdict.rule != "read":
-        yield "A restore is reading it: nothing removes it before that has ended."
+        reader = case.reader.capitalize()
+        yield f"{reader} is reading it: nothing removes it before that has ended."
     if verdict.rule == "deleting" and not case.held:
         yield "Its deletion is tried until the vault confirms it."
     if case.cache is None:
         yield f"The cache {backup.cache} was removed; its manual backups stay."
     elif backup.kind != "manual" and not policy.auto and verdict.rule != "deleting":
         yield f"Auto backups of {backup.cache} are off; the retention of what exists goes on."
+
+
+def _damage(backup: Backup) -> Iterator[str]:
+    if backup.proof.refuted is not None:
+        yield "It failed its verification, and does not count among the newest ones (keep_last)."
 
 
 def _changes(case: Case, rule: KeptBy) -> Iterator[str]:

@@ -5,7 +5,7 @@ from daemon.answers.check import Checked
 from daemon.answers.policy import PolicyDetail, PolicyPlan
 from daemon.answers.retention import Forecast, Retained
 from daemon.answers.schedule import Schedule
-from daemon.api import check, commands, policies, queries, retention, schedule, streams
+from daemon.api import check, commands, policies, proofs, queries, retention, schedule, streams
 from daemon.api.asked import Asked
 from daemon.api.openapi import Document, document
 from daemon.api.route import Route
@@ -106,6 +106,15 @@ ROUTES: tuple[Route, ...] = (
         "One backup, by id, unique prefix of one, or CACHE/NAME",
         answers.BackupDetail,
         queries.backup,
+        query=queries.WaitQuery,
+    ),
+    Route(
+        "GET",
+        "/v1/proofs/{ref}",
+        "viewer",
+        "One backup, perhaps when its verification has ended",
+        answers.BackupDetail,
+        proofs.proof,
         query=queries.WaitQuery,
     ),
     Route(

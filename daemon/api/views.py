@@ -16,6 +16,7 @@ from daemon.answers import (
     StartView,
 )
 from daemon.api.places import waits_for_a_place
+from daemon.api.proofs_view import assurance_view, proof_view
 from daemon.api.seams import Standings
 from events.facts import Policy
 from projections import catalog
@@ -85,6 +86,7 @@ def backup_view(moment: Moment, backup: Backup) -> BackupView:
         retry_at=backup.not_before,
         deferred=backup.deferred,
         encrypted=bool(stored and stored.recipients),
+        proof=proof_view(moment.state, backup, moment.now),
     )
 
 
@@ -176,6 +178,7 @@ def cache_view(moment: Moment, cache: Cache, *, probe: bool) -> CacheView:
         failed=backup_view(moment, failed) if failed else None,
         scheduled=backup_view(moment, scheduled) if scheduled else None,
         next_start=next_start(moment, cache) if probe else None,
+        assurance=assurance_view(moment.state, cache.name, moment.now),
     )
 
 

@@ -1,6 +1,7 @@
 """All parts of the daemon, made from a configuration and put together."""
 
 import os
+from pathlib import Path
 
 import structlog
 from msgspec import Struct, structs
@@ -10,9 +11,11 @@ from daemon.actors.backup import BackupActor, Surroundings
 from daemon.actors.packing import PipelinePacker
 from daemon.actors.removal import RemovalActor
 from daemon.actors.restore import Listening, Planning, RestoreActor, UndoActor
+from daemon.actors.verify import EngineProver, Proving, VerifyActor
 from daemon.actors.worker import Actors, Limits
 from daemon.api import Outside, Roles
 from daemon.app.real import RandomIds, SystemClock, Threads, password
+from daemon.app.room import free_memory_bytes
 from daemon.app.tips import VaultTips
 from daemon.app.vaults import openers, vault_keys
 from daemon.config import Config
@@ -25,6 +28,7 @@ from daemon.valkey.address import parse
 from daemon.valkey.caches import ServerCaches
 from daemon.valkey.connection import Timeouts
 from daemon.valkey.engine import Engine, find_engines, sound
+from daemon.valkey.loader import sweep
 from events.facts import ONLY_SHARD, InstallationId, VaultName
 from projections.catalog import Backup, stored_in
 
@@ -48,7 +52,7 @@ class Basics(Struct, frozen=True):
 class Daemon:
     """The daemon in its parts; `vault_urls` is what the API shows of the vaults."""
 
-    def __init__(self, config: Config, basics: Basics, engine: Engine | None) -> None:
+    def __init__(self, config: Config, basics: Basics, engines: tuple[Engine, ...]) -> None:
         self.basics = basics
         self.roles = Roles(**structs.asdict(config.roles))
         self.shelf = Shelf(
@@ -71,14 +75,14 @@ class Daemon:
         )
         packer = PipelinePacker(
             offload=basics.offload,
-            engine=engine,
+            engine=engines[0] if engines else None,
             along=len(os.sched_getaffinity(0)) >= ENOUGH_PROCESSORS,
             level=config.storage.compression_level,
         )
         self.core = Core(
             basics.ledger,
             Parts(
-                actors=self._actors(packer),
+                actors=self._actors(packer, self._prover(config, engines)),
                 limits=Limits(config.daemon.max_backups),
                 clock=basics.clock,
                 ids=basics.ids,
@@ -93,7 +97,16 @@ class Daemon:
         self.vault_urls.clear()
         self.vault_urls.update(_urls(config))
 
-    def _actors(self, packer: PipelinePacker) -> Actors:
+    def _prover(self, config: Config, engines: tuple[Engine, ...]) -> EngineProver:
+        return EngineProver(
+            offload=self.basics.offload,
+            keys=self.keyring,
+            engines=engines,
+            directory=Path(config.daemon.data_dir, "engine"),
+            free_bytes=free_memory_bytes,
+        )
+
+    def _actors(self, packer: PipelinePacker, prover: EngineProver) -> Actors:
         basics = self.basics
         surroundings = Surroundings(
             caches=self._caches,
@@ -109,6 +122,7 @@ class Daemon:
             removal=RemovalActor(basics.ledger, self.shelf),
             restore=RestoreActor(basics.ledger, restoring),
             undo=UndoActor(basics.ledger, password, self._timeouts),
+            verify=VerifyActor(basics.ledger, Proving(self.shelf, prover)),
         )
 
     def _outside(self) -> Outside:
@@ -142,10 +156,11 @@ class Daemon:
 async def build(config: Config, basics: Basics, search_path: str) -> Daemon:
     """All parts for a configuration, with the best engine that is installed."""
     engines = await find_engines(search_path)
-    usable = [one for one in engines if sound(one) or not config.engine.require_sound]
+    usable = tuple(one for one in engines if sound(one) or not config.engine.require_sound)
     engine = usable[0] if usable else None
+    await basics.offload(sweep, Path(config.daemon.data_dir, "engine"))
     log.info("engine for checking", engine=engine.label if engine else None, installed=len(engines))
-    return Daemon(config, basics, engine)
+    return Daemon(config, basics, usable)
 
 
 def _urls(config: Config) -> dict[VaultName, str]:

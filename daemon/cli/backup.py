@@ -1,4 +1,4 @@
-"""`valkeep backup`: make, list, show, delete; each imported only when it is called."""
+"""`valkeep backup`: make, list, show, verify, delete; each imported only when it is called."""
 
 from collections.abc import Mapping
 
@@ -14,6 +14,7 @@ class Backup(Tree):
         "create": Branch("daemon.cli.backup_deed", "create", "Make a backup and keep it."),
         "list": Branch("daemon.cli.backup_list", "list_backups", "List backups, oldest first."),
         "show": Branch("daemon.cli.backup_page", "show", "Show all that is known of one."),
+        "verify": Branch("daemon.cli.backup_verify", "verify", "Prove that one can be restored."),
         "delete": Branch("daemon.cli.backup_deed", "delete", "Delete one for good."),
     }
 

@@ -8,6 +8,7 @@ import click
 from daemon.answers import BackupDetail, BackupView
 from daemon.cli.desk import Desk, json_option
 from daemon.cli.follow import Standing, told
+from daemon.cli.receipt_page import pairs
 from daemon.cli.table import facts
 from daemon.cli.words import elapsed, instant, number, plural, size
 from daemon.client import path_of
@@ -38,6 +39,8 @@ def page(detail: BackupDetail, width: int) -> Iterator[str]:
     if detail.stored is not None:
         yield "stored"
         yield from facts(_stored(detail.stored), indent="  ", width=width)
+        yield "proof"
+        yield from facts(list(pairs(view)), indent="  ", width=width)
     if detail.objects:
         yield from _opening(detail)
 
@@ -49,7 +52,7 @@ def _about(detail: BackupDetail) -> list[tuple[str, str]]:
     return [
         ("id", view.backup_id),
         ("kind", view.kind),
-        ("state", f"{state}, being read by a restore" if view.being_read else state),
+        ("state", f"{state}, being read" if view.being_read else state),
         ("serves", _occurrence(view)),
         ("waits for", view.waits_for or ""),
         ("deferred", view.deferred or ""),

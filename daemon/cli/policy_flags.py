@@ -11,7 +11,16 @@ import msgspec
 from daemon.cli.desk import F
 from daemon.commands import PolicyChange
 
-FLAGS = ("auto", "retention_days", "retries", "windows", "no_windows", "timezone", "keep_last")
+FLAGS = (
+    "auto",
+    "retention_days",
+    "retries",
+    "windows",
+    "no_windows",
+    "timezone",
+    "keep_last",
+    "verify",
+)
 
 
 def policy_options(command: F) -> F:
@@ -22,6 +31,11 @@ def policy_options(command: F) -> F:
             type=int,
             metavar="N",
             help="The newest N that retention never deletes, 0 to 730.",
+        ),
+        click.option(
+            "--verify",
+            type=click.Choice(["always", "daily", "never"]),
+            help="Which auto backups are proven to load: each, the first of a day, none.",
         ),
         click.option("--retries", type=int, metavar="N", help="Tries after a failure, 0 to 10."),
         click.option(

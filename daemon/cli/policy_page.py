@@ -20,6 +20,7 @@ def page(view: PolicyView, now: datetime, width: int) -> Iterator[str]:
         ("retries", str(settings.retries)),
         ("retention", plural(settings.retention_days, "day")),
         ("keep last", str(settings.keep_last)),
+        ("verify", settings.verify),
         ("set", _origin(view)),
         ("next start", _next(view, now)),
     ]

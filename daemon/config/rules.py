@@ -293,6 +293,5 @@ LATER: Mapping[str, str] = {
     "caches.*.copy_to": "a copy in a second vault is",
     "caches.*.bandwidth": "a limit of bandwidth is",
     "caches.*.policy.suspect_drop_percent": "the suspicion gate is",
-    "caches.*.policy.verify": "verification by policy is",
 }
 """Settings that a later version will have: refused by name, never silently accepted."""

@@ -13,23 +13,38 @@ from daemon.commands import (
     ReportAttemptFailed,
     ReportDeleted,
     ReportPlan,
+    ReportRefuted,
     ReportRestored,
     ReportRestoreFailed,
     ReportSnapshot,
     ReportStored,
     ReportSwept,
     ReportUndone,
+    ReportUnverified,
+    ReportVerified,
     RequestAutoBackup,
     RequestBackup,
     RequestRestore,
     RequestSafetyBackup,
+    RequestVerification,
     SetPolicy,
     StartAttempt,
     StartDaemon,
     StartRestore,
+    StartVerification,
     StopDaemon,
 )
-from daemon.decide import attempts, backups, caches, daemon, policies, restores, retention, schedule
+from daemon.decide import (
+    attempts,
+    backups,
+    caches,
+    daemon,
+    policies,
+    restores,
+    retention,
+    schedule,
+    verifications,
+)
 from daemon.decide.decision import Context, Decision
 from projections.state import State
 
@@ -69,6 +84,14 @@ def decide(state: State, command: Command, context: Context) -> Decision:
             | ReportUndone()
         ):
             return restores.decide(state, command, context)
+        case (
+            RequestVerification()
+            | StartVerification()
+            | ReportVerified()
+            | ReportRefuted()
+            | ReportUnverified()
+        ):
+            return verifications.decide(state, command, context)
         case StartDaemon() | StopDaemon():
             return daemon.decide(state, command, context)
         case _:

@@ -13,6 +13,7 @@ from daemon.commands import (
     StartAttempt,
 )
 from daemon.decide.decision import Context, Decision, backup_by_id, superseded
+from daemon.decide.verifications import by_policy
 from daemon.errors import Rejected
 from events.facts import Failure
 from events.types import (
@@ -63,6 +64,7 @@ def decide(
                     BackupCompleted(
                         cache=backup.cache, backup_id=backup.backup_id, stored=command.stored
                     ),
+                    *by_policy(state, backup, context),
                 )
             )
         case ReportAttemptFailed():

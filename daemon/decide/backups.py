@@ -16,9 +16,10 @@ from daemon.decide.decision import (
     superseded,
     suspended,
 )
+from daemon.decide.verifications import given_up
 from daemon.errors import Rejected
 from events.facts import INSTALLATION, BackupId, BackupName, CacheName
-from events.types import BackupDeleted, BackupRequested, DeletionRequested
+from events.types import BackupDeleted, BackupRequested, DeletionRequested, Event
 from projections import catalog
 from projections.state import State
 
@@ -35,7 +36,7 @@ def decide(
         case RequestSafetyBackup():
             return Decision((_safety(state, command, context),))
         case DeleteBackup():
-            return Decision((_deletion(state, command),), frozenset({INSTALLATION}))
+            return Decision(_deletion(state, command), frozenset({INSTALLATION}))
         case ReportDeleted():
             backup = backup_by_id(state, command.backup_id)
             if backup.phase != "deleting":
@@ -87,7 +88,7 @@ def _safety(state: State, command: RequestSafetyBackup, context: Context) -> Bac
     )
 
 
-def _deletion(state: State, command: DeleteBackup) -> DeletionRequested:
+def _deletion(state: State, command: DeleteBackup) -> tuple[Event, ...]:
     backup = known_backup(state, command.backup)
     what = f"Backup {backup.cache}/{backup.name}"
     if backup.phase != "complete":
@@ -96,10 +97,14 @@ def _deletion(state: State, command: DeleteBackup) -> DeletionRequested:
             f"{what} is still being made.",
             f"Wait for its end: `valkeep backup show {backup.backup_id}`.",
         )
-    if backup.backup_id in state.held:
+    proving = state.verifications.get(backup.backup_id)
+    waiting = proving is not None and not proving.running
+    if state.held.get(backup.backup_id, 0) > waiting:
+        reader = "verification" if proving is not None and proving.running else "restore"
         raise Rejected(
             "backup-held",
-            f"{what} is being read by a restore.",
-            "Wait for the restore to end (`valkeep status`), then delete it.",
+            f"{what} is being read by a {reader}.",
+            f"Wait for the {reader} to end (`valkeep status`), then delete it.",
         )
-    return DeletionRequested(cache=backup.cache, backup_id=backup.backup_id, reason="command")
+    asked = DeletionRequested(cache=backup.cache, backup_id=backup.backup_id, reason="command")
+    return (*given_up(state, backup, "Somebody deleted the backup."), asked)

@@ -173,6 +173,30 @@ class _Parcel:
         return self._data
 
 
+@asynccontextmanager
+async def read_stored(
+    vault: Vault, shard: ShardObject, offload: Offload
+) -> AsyncIterator[AsyncGenerator[bytes, None]]:
+    """The stored blocks of a shard as they are, each of which matches its hash; no key is needed.
+
+    They raise ``block-damaged``, ``object-missing``, ``object-size``, or what the vault raises.
+    """
+    stored = _Stored(vault, shard, offload)
+    await stored.check_size()
+    send, receive = anyio.create_memory_object_stream[_Parcel](_AHEAD)
+    with one_error():
+        async with receive, anyio.create_task_group() as tasks:
+            tasks.start_soon(_fetch, stored, tasks, send)
+            async with aclosing(_blocks(receive)) as blocks:
+                yield blocks
+            tasks.cancel_scope.cancel()
+
+
+async def _blocks(parcels: ObjectReceiveStream[_Parcel]) -> AsyncGenerator[bytes, None]:
+    async for parcel in parcels:
+        yield await parcel.data()
+
+
 async def _fetch(stored: _Stored, tasks: TaskGroup, send: ObjectSendStream[_Parcel]) -> None:
     """Send for blocks in order, as many at once as there is room in the queue."""
     offset = 0

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 
 from events import codec
 from events.envelope import Record
-from tests.simulation import invariants, rules
+from tests.simulation import invariants, rules, verdicts
 from tests.simulation.invariants import Invariant
 from tests.simulation.view import View
 
-AFTER_EVENTS = (*invariants.AFTER_EVENTS, *rules.ABOUT_AUTO)
-AFTER_EFFECTS = invariants.AFTER_EFFECTS
+AFTER_EVENTS = (*invariants.AFTER_EVENTS, *rules.ABOUT_AUTO, *verdicts.ABOUT_PROOFS)
+AFTER_EFFECTS = (*invariants.AFTER_EFFECTS, verdicts.what_is_read_stays)
 AT_THE_END = (*invariants.AT_THE_END, *rules.AUTO_AT_THE_END)
 EVERY = {each.__name__ for each in (*AFTER_EVENTS, *AFTER_EFFECTS, *AT_THE_END)}
 

@@ -243,10 +243,14 @@ def _newest(keeping: Keeping, number: int) -> list[Entry]:
     there = [
         (entry.taken_at or entry.asked_at, entry.backup_id)
         for entry in keeping.backups.values()
-        if entry.kind == "auto" and entry.outcome == "complete" and not entry.deletion
+        if entry.kind == "auto" and entry.outcome == "complete" and _counts(entry)
     ]
     newest = sorted(there)[-number:] if number else []
     return [keeping.backups[backup_id] for _, backup_id in newest]
+
+
+def _counts(entry: Entry) -> bool:
+    return not entry.deletion and not entry.refuted
 
 
 def expiry_comes_before_deletion(view: View) -> Complaints:

@@ -21,6 +21,7 @@ from events.types import (
     BackupFailed,
     BackupRequested,
     BackupSkipped,
+    BackupVerified,
     CacheReconfigured,
     CacheRegistered,
     CacheRemoved,
@@ -31,6 +32,9 @@ from events.types import (
     RetentionExpired,
     RetryScheduled,
     SnapshotTaken,
+    VerificationAbandoned,
+    VerificationFailed,
+    VerificationRequested,
     WindowMissed,
 )
 from projections.state import State, evolve
@@ -62,6 +66,8 @@ class Entry(Struct):
     outcome: str = ""
     deletion: str = ""
     expired: bool = False
+    verifying: bool = False
+    refuted: bool = False
 
     @property
     def key(self) -> Key | None:
@@ -223,8 +229,25 @@ def _note(view: View, event: Event) -> None:
             view.entry(event).expired = True
         case DeletionRequested():
             view.entry(event).deletion = event.reason
+        case (
+            VerificationRequested()
+            | BackupVerified()
+            | VerificationFailed()
+            | VerificationAbandoned()
+        ):
+            _verified(view.entry(event), event)
         case BackupDeleted():
             del view.caches[event.cache].backups[event.backup_id]
+
+
+def _verified(
+    entry: Entry,
+    event: VerificationRequested | BackupVerified | VerificationFailed | VerificationAbandoned,
+) -> None:
+    """In these worlds there is no engine: every proof is of the same level."""
+    entry.verifying = isinstance(event, VerificationRequested)
+    if isinstance(event, BackupVerified | VerificationFailed):
+        entry.refuted = isinstance(event, VerificationFailed)
 
 
 def _of_cache(

@@ -185,7 +185,6 @@ def test_a_slip_is_answered_with_what_was_meant(setting: str, meant: str, text: 
     "text",
     [
         '[exports.warehouse]\nurl = "s3://b/k"\n',
-        '[caches.orders.policy]\nauto = true\nverify = "daily"\n',
         '[caches.orders]\ncopy_to = "second"\n',
     ],
 )

@@ -49,6 +49,12 @@ GOLDEN = (
     "cache-reconfigured-3",
     "policy-set-2",
     "snapshot-taken-2",
+    "verification-requested-1",
+    "verification-started-1",
+    "verification-put-off-1",
+    "verification-abandoned-1",
+    "backup-verified-1",
+    "verification-failed-1",
 )
 
 
