@@ -16,6 +16,7 @@ BackupName = NewType("BackupName", str)
 """1 to 100 characters, ``[A-Za-z][A-Za-z0-9._-]*`` (rule M1)."""
 BackupId = NewType("BackupId", str)
 RestoreId = NewType("RestoreId", str)
+VerificationId = NewType("VerificationId", str)
 InstallationId = NewType("InstallationId", str)
 VaultName = NewType("VaultName", str)
 ShardName = NewType("ShardName", str)
@@ -35,6 +36,8 @@ NodeChoice = Literal["prefer-replica", "replica", "primary"]
 BackupKind = Literal["manual", "auto", "safety"]
 VerifyWhen = Literal["always", "daily", "never"]
 """Which auto backups get a receipt: each, the first of a day, none (DESIGN 7)."""
+ProofLevel = Literal["hashes", "parsed", "loaded"]
+"""How far a stored backup was proven, from the least to the most (DESIGN 7)."""
 
 
 def cache_stream(cache: CacheName) -> Stream:
@@ -218,6 +221,28 @@ class StoredFacts(Fact, frozen=True):
     totals: RdbTotals | None = None
     unread: str | None = None
     recipients: tuple[str, ...] = ()
+
+
+class Receipt(Fact, frozen=True):
+    """Proof that a stored backup was read, parsed or loaded (DESIGN 7); times in seconds.
+
+    ``plain_bytes`` are those whose SHA-256 and CRC-64 were found right: 0 where only the stored
+    blocks could be checked, for want of an identity. ``keys`` and ``expired`` are what ``engine``
+    reports, ``read_seconds`` how long reading took in all, ``load_seconds`` until a private engine
+    served the data. ``reason`` is why the level is not a higher one; a note is no failure.
+    """
+
+    level: ProofLevel
+    stored_bytes: int
+    plain_bytes: int
+    read_seconds: float
+    load_seconds: float | None = None
+    engine: str | None = None
+    keys: int | None = None
+    expired: int | None = None
+    keys_per_database: dict[int, int] = {}
+    reason: str = ""
+    notes: tuple[str, ...] = ()
 
 
 class Failure(Fact, frozen=True):

@@ -45,14 +45,18 @@ from events.types import (
     BackupFailed,
     BackupRequested,
     BackupSkipped,
+    BackupVerified,
     DeletionRequested,
     LeftoversStuck,
     LeftoversSwept,
     RetryScheduled,
     SnapshotTaken,
+    VerificationAbandoned,
+    VerificationFailed,
 )
 from projections import copies
 from projections.copies import Copies, Copy
+from projections.proofs import UNPROVEN, Proof, judged
 
 Phase = Literal["waiting", "running", "complete", "failed", "skipped", "cancelled", "deleting"]
 
@@ -99,11 +103,17 @@ class Backup(Struct, frozen=True):
     cleared: bool = False
     suspicion: Suspicion | None = None
     acknowledged_at: datetime | None = None
+    proof: Proof = UNPROVEN
 
     @property
     def suspect(self) -> bool:
         """Whether the gate has flagged it and nobody has acknowledged that."""
         return self.suspicion is not None and self.acknowledged_at is None
+
+    @property
+    def good(self) -> bool:
+        """Whether it counts (A11): complete, not found damaged, not suspect unacknowledged."""
+        return self.phase == "complete" and self.proof.refuted is None and not self.suspect
 
 
 OfCache = Map[BackupId, Backup]
@@ -127,6 +137,9 @@ CatalogEvent = (
     | BackupDeleted
     | CopyEvent
     | SuspicionEvent
+    | BackupVerified
+    | VerificationFailed
+    | VerificationAbandoned
 )
 
 
@@ -140,6 +153,10 @@ def evolve(catalog: Catalog, envelope: Envelope, event: CatalogEvent) -> Catalog
             )
         case BackupDeleted():
             return catalog.set(event.cache, of_cache.delete(event.backup_id))
+        case BackupVerified() | VerificationFailed() | VerificationAbandoned():
+            known = of_cache[event.backup_id]
+            known = replace(known, proof=judged(known.proof, envelope, event))
+            return catalog.set(event.cache, of_cache.set(event.backup_id, known))
     backup = _step(of_cache[event.backup_id], envelope, event)
     return catalog.set(event.cache, _forget_old(of_cache.set(backup.backup_id, backup), backup))
 
@@ -286,11 +303,6 @@ def _forget_old(of_cache: OfCache, changed: Backup) -> OfCache:
 
 def _is_over(backup: Backup) -> bool:
     return bool(backup.abandoned) and not (backup.unswept or backup.stuck)
-
-
-def good(backup: Backup) -> bool:
-    """Whether a backup counts: complete, and not suspect with nobody having acknowledged it."""
-    return backup.phase == "complete" and not backup.suspect
 
 
 def listed(catalog: Catalog, cache: CacheName | None = None) -> Iterator[Backup]:

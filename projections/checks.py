@@ -15,10 +15,11 @@ from events.facts import CacheName, Failure, Policy
 from projections import catalog
 from projections.caches import Cache
 from projections.catalog import Backup
+from projections.check_proofs import damaged, proofs
 from projections.doubts import doubts, suspect_for
 from projections.freshness import covers, expected, newest_good, newest_manual, unrepaired
 from projections.hanging import HINT, hanging
-from projections.local import local_text, span
+from projections.local import local_text, one_line, span
 from projections.policy import window_text, zone
 from projections.restores import ACTIVE, Restore
 from projections.retention import taken_at
@@ -106,8 +107,14 @@ def _of_installation(state: State, now: datetime, trouble: Failure | None) -> It
         since = f"up since {state.started_at:%Y-%m-%d %H:%M:%SZ}" if state.started_at else "up"
         yield Line("ok", "daemon", f"it is {since} and its log can be written", code="daemon")
     else:
-        yield Line("critical", "daemon", _whole(trouble.message), trouble.hint, None, trouble.code)
+        yield Line(
+            "critical", "daemon", one_line(trouble.message), trouble.hint, None, trouble.code
+        )
     yield _clock(state, now)
+    for name in sorted(set(state.catalog) - set(state.caches)):
+        if (said := damaged(state, name)) is not None:
+            told = f"of the removed cache {name}: {said.told}"
+            yield Line("critical", "damaged", told, said.hint, code=said.code)
 
 
 def _clock(state: State, now: datetime) -> Line:
@@ -148,9 +155,8 @@ def _of_cache(
         yield from _cancelled(case, policy, [slot for slot in bad if slot.outcome == "cancelled"])
     if (told := hanging(state, name)) is not None:
         yield case.line("stuck", told=told, level="warning", hint=HINT)
-    for doubt in doubts(state, name, now):
-        told, hint = doubt.message, doubt.hint
-        yield case.line(doubt.rule, told=told, level=doubt.level, hint=hint, code=doubt.code)
+    for said in (*doubts(state, name, now), *proofs(state, case.cache, now)):
+        yield case.line(said.rule, told=said.told, level=said.level, hint=said.hint, code=said.code)
     yield from _manual(case)
     yield from _restore(case, restore)
 
@@ -159,7 +165,7 @@ def _suspended(case: _Case) -> Line:
     cache = case.cache
     if cache.suspended is None:
         return case.line("suspended", told="it is in service")
-    told = f"it is suspended and gets no backups: {_whole(cache.suspended)}"
+    told = f"it is suspended and gets no backups: {one_line(cache.suspended)}"
     hint = (
         f"Declare it again, go on without the file (`valkeep cache set {cache.name} --url …`), "
         f"or end it: `valkeep cache remove {cache.name}`."
@@ -260,7 +266,7 @@ def _last_attempt(case: _Case, policy: Policy) -> Line:
         if backup and backup.failure is not None:
             return case.line(
                 "last-attempt",
-                told=f"{_tried(backup, policy)}: {_whole(backup.failure.message)}",
+                told=f"{_tried(backup, policy)}: {one_line(backup.failure.message)}",
                 level="warning",
                 hint=backup.failure.hint,
                 code=backup.failure.code,
@@ -283,9 +289,9 @@ def _given_up(case: _Case, policy: Policy, found: list[Slot]) -> Line:
     slot = found[-1]
     backup = _backup_of(case, slot)
     failure = backup.failure if backup else None
-    told = f"{_named(slot, backup)} was given up: {_whole(slot.reason)}"
-    if failure is not None and _whole(failure.message) not in told:
-        told = f"{told}; the last failure: {_whole(failure.message)}"
+    told = f"{_named(slot, backup)} was given up: {one_line(slot.reason)}"
+    if failure is not None and one_line(failure.message) not in told:
+        told = f"{told}; the last failure: {one_line(failure.message)}"
     told = f"{told}{_more(found)}"
     hint = f"{failure.hint} " if failure else ""
     code = failure.code if failure else "abandoned"
@@ -299,7 +305,7 @@ def _missed(case: _Case, policy: Policy, found: list[Slot]) -> Line:
         return case.line(
             "missed", told="no window was missed since the newest good scheduled backup"
         )
-    told = f"nobody served the window {_window(found[-1])}: {_whole(found[-1].reason)}"
+    told = f"nobody served the window {_window(found[-1])}: {one_line(found[-1].reason)}"
     hint = _make_one(case, policy)
     return case.line("missed", told=f"{told}{_more(found)}", level="warning", hint=hint)
 
@@ -310,7 +316,7 @@ def _skipped(case: _Case, policy: Policy, found: list[Slot]) -> Line:
             "skipped", told="no window was skipped since the newest good scheduled backup"
         )
     slot = found[-1]
-    told = f"{_named(slot, _backup_of(case, slot))} was skipped: {_whole(slot.reason)}"
+    told = f"{_named(slot, _backup_of(case, slot))} was skipped: {one_line(slot.reason)}"
     hint = _make_one(case, policy)
     return case.line("skipped", told=f"{told}{_more(found)}", level="warning", hint=hint)
 
@@ -318,7 +324,7 @@ def _skipped(case: _Case, policy: Policy, found: list[Slot]) -> Line:
 def _cancelled(case: _Case, policy: Policy, found: list[Slot]) -> Iterator[Line]:
     """Somebody wanted it so; there is no backup of that window all the same."""
     if found:
-        told = f"{_named(found[-1], _backup_of(case, found[-1]))}: {_whole(found[-1].reason)}"
+        told = f"{_named(found[-1], _backup_of(case, found[-1]))}: {one_line(found[-1].reason)}"
         hint = _make_one(case, policy)
         yield case.line("cancelled", told=f"{told}{_more(found)}", level="warning", hint=hint)
 
@@ -333,12 +339,12 @@ def _manual(case: _Case) -> Iterator[Line]:
     )
     if failed is None:
         return
-    good = (b for b in of_cache.values() if b.phase == "complete" and b.kind != "safety")
+    good = (b for b in of_cache.values() if b.good and b.kind != "safety")
     if not any(b.requested_at >= failed.requested_at for b in good):
-        told = f"backup {failed.name} was given up: {_whole(failed.abandoned or '')}"
+        told = f"backup {failed.name} was given up: {one_line(failed.abandoned or '')}"
         hint, code = f"See `valkeep backup show {failed.backup_id}`.", "abandoned"
         if failed.failure is not None:
-            told = f"backup {failed.name} failed: {_whole(failed.failure.message)}"
+            told = f"backup {failed.name} failed: {one_line(failed.failure.message)}"
             hint, code = failed.failure.hint, failed.failure.code
         yield case.line("manual", told=told, level="warning", hint=hint, code=code)
 
@@ -347,7 +353,7 @@ def _restore(case: _Case, restore: Restore | None) -> Iterator[Line]:
     failure = restore.failure if restore else None
     if restore is None or failure is None:
         return
-    what, why = f"restore {restore.restore_id} into it", _whole(failure.message)
+    what, why = f"restore {restore.restore_id} into it", one_line(failure.message)
     if restore.phase in ACTIVE:
         see = f"`valkeep events --cache {case.cache.name}`"
         hint = f"It is tried until it succeeds; see {see}."
@@ -390,8 +396,3 @@ def _make_one(case: _Case, policy: Policy) -> str:
     coming = next(starts(case.state, case.cache.name, case.now), None)
     when = f"; the next one starts at {local_text(coming.at, policy.timezone)}" if coming else ""
     return f"Make one now: `valkeep backup create {case.cache.name} --auto`{when}."
-
-
-def _whole(text: str) -> str:
-    """Words of others on one line, to go on after them."""
-    return " ".join(text.split()).rstrip(".")

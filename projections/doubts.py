@@ -28,7 +28,7 @@ class Doubt(Struct, frozen=True):
 
     rule: Literal["suspect", "copies"]
     level: Literal["ok", "warning"]
-    message: str
+    told: str
     hint: str = ""
     code: str = ""
 

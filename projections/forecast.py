@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from events.facts import BackupId, BackupName, CacheName, Occurrence, Policy
 from projections.caches import Cache
-from projections.catalog import Backup, good
+from projections.catalog import Backup
 from projections.occurrences import instant, occurrences, opening
 from projections.policy import zone
 from projections.retention import Terms, Verdict, guarded, kept_until, taken_at, verdicts
@@ -137,7 +137,7 @@ class _Walk:
         until = kept_until(backup, self._terms.policy)
         if backup.phase == "complete" and until is not None:
             heappush(self._ages, (until, backup.backup_id))
-            if backup.kind == "auto" and good(backup):
+            if backup.kind == "auto" and backup.good:
                 insort(self._scheduled, (taken_at(backup), backup.backup_id))
 
     def _go(self, verdict: Verdict, day: int) -> None:

@@ -11,7 +11,7 @@ from immutables import Map
 
 from events.facts import CacheName, Occurrence, Policy
 from projections.caches import Cache
-from projections.catalog import Backup, good
+from projections.catalog import Backup
 from projections.occurrences import occurrences
 from projections.retention import taken_at
 from projections.slots import Outcome, Slot
@@ -34,8 +34,8 @@ def newest_manual(state: State, name: CacheName) -> Backup | None:
 
 def _newest(state: State, name: CacheName, wanted: Callable[[Backup], bool]) -> Backup | None:
     of_cache = state.catalog.get(name, Map())
-    found = (b for b in of_cache.values() if good(b) and wanted(b))
-    return max(found, key=lambda b: (taken_at(b), b.backup_id), default=None)
+    good = (b for b in of_cache.values() if b.good and wanted(b))
+    return max(good, key=lambda b: (taken_at(b), b.backup_id), default=None)
 
 
 def expected(state: State, cache: Cache, policy: Policy, now: datetime) -> Occurrence | None:

@@ -27,3 +27,8 @@ def span(length: timedelta) -> str:
     if seconds < 90 * 60:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.0f} h" if seconds < 36 * 3600 else f"{seconds / 86400:.0f} d"
+
+
+def one_line(text: str) -> str:
+    """Words of others on one line and without a full stop, to go on after them."""
+    return " ".join(text.split()).rstrip(".")

@@ -12,7 +12,7 @@ from immutables import Map
 from msgspec import Struct
 
 from events.facts import BackupId, CacheName, Policy
-from projections.catalog import Backup, good
+from projections.catalog import Backup
 from projections.state import State
 
 SAFETY_DAYS = 7
@@ -136,7 +136,7 @@ class Standing(Struct, frozen=True):
 
 def _newest(there: list[Backup], keep_last: int) -> frozenset[BackupId]:
     """The newest good scheduled backups (A11, A12): no failed, manual or safety one counts."""
-    found = [b.backup_id for b in there if b.kind == "auto" and good(b)]
+    found = [b.backup_id for b in there if b.kind == "auto" and b.good]
     return frozenset(found[-keep_last:] if keep_last else ())
 
 
@@ -152,7 +152,7 @@ def _guarded(there: list[Backup], keep_last: int) -> frozenset[BackupId]:
     if not suspect:
         return frozenset()
     most = max(1, keep_last)
-    before = [b for b in scheduled[: suspect[0]] if good(b)][-most:]
+    before = [b for b in scheduled[: suspect[0]] if b.good][-most:]
     doubted = [scheduled[number] for number in (suspect[0], *suspect[-most:])]
     return frozenset(backup.backup_id for backup in (*before, *doubted))
 

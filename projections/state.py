@@ -20,6 +20,7 @@ from events.types import (
     BackupCompleted,
     BackupRequested,
     BackupSkipped,
+    BackupVerified,
     CacheReconfigured,
     CacheRegistered,
     CacheRemoved,
@@ -36,11 +37,15 @@ from events.types import (
     RestoreStarted,
     RetentionExpired,
     VaultExamined,
+    VerificationAbandoned,
+    VerificationFailed,
+    VerificationRequested,
     WindowMissed,
 )
-from projections import caches, catalog, copies, restores, slots, vaults
+from projections import caches, catalog, copies, proofs, restores, slots, vaults
 from projections.caches import Caches
 from projections.catalog import Backup, Catalog
+from projections.proofs import Verifications
 from projections.restores import Restores
 from projections.slots import Slots
 from projections.vaults import Vaults
@@ -81,6 +86,7 @@ class State(Struct, frozen=True):
     restores: Restores = Map()
     open_backups: Map[BackupId, CacheName] = Map()
     active: Map[CacheName, RestoreId] = Map()
+    verifications: Verifications = Map()
     held: Map[BackupId, int] = Map()
     keys: Map[tuple[int, str], Answered] = Map()
     vaults: Vaults = Map()
@@ -97,6 +103,8 @@ def evolve(state: State, envelope: Envelope, event: Event) -> State:
         heads=state.heads.set(envelope.stream, envelope.position),
         keys=_keys(state, envelope.key, envelope.position),
     )
+    if isinstance(event, proofs.ProofEvent):
+        return _verification(state, envelope, event)
     match event:
         case DaemonStarted():
             return replace(state, installation=event.installation, started_at=envelope.at, up=True)
@@ -206,3 +214,14 @@ def _restore(state: State, envelope: Envelope, event: restores.RestoreEvent) -> 
         active = active.delete(event.cache)
         held = _held(held, restore.backup_id, -1)
     return replace(state, restores=changed, active=active, held=held)
+
+
+def _verification(state: State, envelope: Envelope, event: proofs.ProofEvent) -> State:
+    active, held = proofs.evolve(state.verifications, envelope, event), state.held
+    if isinstance(event, VerificationRequested):
+        held = _held(held, event.backup_id, 1)
+    changed = state.catalog
+    if isinstance(event, BackupVerified | VerificationFailed | VerificationAbandoned):
+        held = _held(held, event.backup_id, -1)
+        changed = catalog.evolve(changed, envelope, event)
+    return replace(state, verifications=active, held=held, catalog=changed)

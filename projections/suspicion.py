@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from events.facts import SnapshotFacts, StoredFacts
 from events.suspicions import Suspicion
-from projections.catalog import Backup, good
+from projections.catalog import Backup
 from projections.retention import taken_at
 
 REFERENCE = 7
@@ -64,7 +64,7 @@ def suspicion(of_cache: Iterable[Backup], new: Measure, percent: int) -> Suspici
 
 def _reference(of_cache: Iterable[Backup]) -> Sequence[Measure]:
     """What is compared with: nothing while there is too little."""
-    found = [b for b in of_cache if b.kind == "auto" and good(b)]
+    found = [b for b in of_cache if b.kind == "auto" and b.good]
     found.sort(key=lambda backup: (taken_at(backup), backup.backup_id))
     last = _since_a_word(found)[-REFERENCE:]
     if len(last) < LEAST and not any(backup.acknowledged_at for backup in last):

@@ -13,6 +13,7 @@ from events.facts import BackupId, CacheName, RestoreId, VaultName
 from projections import catalog
 from projections.catalog import Backup
 from projections.copies import Copy, in_vault
+from projections.proofs import Verification
 from projections.restores import Restore
 from projections.state import State
 
@@ -73,7 +74,24 @@ class UndoWork(Struct, frozen=True):
     cache: CacheName
 
 
-Work = BackupWork | SweepWork | DeletionWork | CopyWork | UncopyWork | RestoreWork | UndoWork
+class VerificationWork(Struct, frozen=True):
+    """Prove a stored backup; one that the policy wants gives way to backups."""
+
+    backup_id: BackupId
+    cache: CacheName
+    by_policy: bool = False
+
+
+Work = (
+    BackupWork
+    | SweepWork
+    | DeletionWork
+    | CopyWork
+    | UncopyWork
+    | RestoreWork
+    | UndoWork
+    | VerificationWork
+)
 
 
 def outstanding(state: State) -> Iterator[Work]:
@@ -84,6 +102,13 @@ def outstanding(state: State) -> Iterator[Work]:
             yield from _backup_works(state, backup)
     for cache, restore_id in sorted(state.active.items(), key=lambda item: item[1]):
         yield _restore_work(state.restores[restore_id], cache)
+    for one in sorted(state.verifications.values(), key=_rank):
+        yield VerificationWork(one.backup_id, one.cache, by_policy=one.cause == "policy")
+
+
+def _rank(one: Verification) -> tuple[bool, datetime, BackupId]:
+    """A person who waits comes first."""
+    return (one.cause == "policy", one.requested_at, one.backup_id)
 
 
 def needs_work(backup: Backup) -> bool:
@@ -149,6 +174,8 @@ def ready(state: State, work: Work, now: datetime) -> bool:
         case UncopyWork():
             going = state.catalog[work.cache][work.backup_id].phase == "deleting"
             return not going or work.backup_id not in state.held
+        case VerificationWork():
+            return proving_waits_for(state, state.verifications[work.backup_id], now) is None
         case SweepWork() | UndoWork():
             return True
 
@@ -157,6 +184,23 @@ def copy_may_start(copy: Copy, now: datetime) -> bool:
     """Whether a copy is to be tried now."""
     due = copy.not_before is None or copy.not_before <= now
     return copy.phase in ("waiting", "failed") and due
+
+
+def proving_waits_for(state: State, wanted: Verification, now: datetime) -> str | None:
+    """Why a verification may not start now, in words; None when it may.
+
+    One that the policy wants leaves its cache alone while that is backed up or restored.
+    """
+    if wanted.retry_at is not None and wanted.retry_at > now:
+        return f"another try is due at {wanted.retry_at:%Y-%m-%d %H:%M:%SZ}"
+    if wanted.cause == "command":
+        return None
+    if wanted.cache in state.active:
+        return "the restore into its cache has to end first"
+    for other in state.catalog.get(wanted.cache, {}).values():
+        if other.phase == "running":
+            return f"backup {other.name} of its cache has to end first"
+    return None
 
 
 def waits_for(
@@ -223,7 +267,9 @@ def next_instant(state: State, now: datetime) -> datetime | None:
         for at in _instants(backup)
         if at is not None and at > now
     )
-    return min(instants, default=None)
+    tries = (one.retry_at for one in state.verifications.values())
+    coming = (at for at in tries if at is not None and at > now)
+    return min((*instants, *coming), default=None)
 
 
 def _instants(backup: Backup) -> Iterator[datetime | None]:

@@ -30,6 +30,7 @@ from projections.work import (
     SweepWork,
     UncopyWork,
     UndoWork,
+    VerificationWork,
     Work,
     next_instant,
     outstanding,
@@ -79,6 +80,7 @@ class Actors(Struct, frozen=True):
     copy: Actor[CopyWork | UncopyWork]
     restore: Actor[RestoreWork]
     undo: Actor[UndoWork]
+    verify: Actor[VerificationWork]
 
 
 class Limits(Struct, frozen=True):
@@ -89,6 +91,7 @@ class Limits(Struct, frozen=True):
 
     backups: int
     stall_seconds: float = 900.0
+    verifications: int = 1
 
     def silence(self, work: Work) -> float:
         """How long this work may be silent."""
@@ -219,6 +222,8 @@ class Worker:
         """
         if isinstance(work, CopyWork):
             return not any(isinstance(running, CopyWork) for running in self._running)
+        if isinstance(work, VerificationWork):
+            return self._has_room_to_prove(work)
         if not isinstance(work, BackupWork) or work.safety:
             return True
         if len(self._hosts) >= self._limits.backups:
@@ -226,6 +231,15 @@ class Worker:
         # A guess, so that what would wait for its host takes no place from others; a snapshot
         # that chooses another host than was guessed waits for that one where it is taken.
         return expected_host(state, work.cache) not in self._hosts.values()
+
+    def _has_room_to_prove(self, work: VerificationWork) -> bool:
+        """A lane of its own, so that no backup waits for it; the policy's wait while all is busy.
+
+        Proving takes processor time and memory of this host, and may as well be done later.
+        """
+        others = sum(isinstance(w, VerificationWork) for w in self._running)
+        calm = not work.by_policy or len(self._hosts) < self._limits.backups
+        return others < self._limits.verifications and calm
 
     def _patience(self, state: State, wanted: list[Work]) -> float:
         """Seconds until something may become possible that no event announces."""
@@ -275,6 +289,8 @@ class Worker:
                 await self._actors.removal.crashed(work, failure)
             case CopyWork() | UncopyWork():
                 await self._actors.copy.crashed(work, failure)
+            case VerificationWork():
+                await self._actors.verify.crashed(work, failure)
             case RestoreWork():
                 await self._actors.restore.crashed(work, failure)
             case UndoWork():
@@ -294,6 +310,8 @@ class Worker:
                 await self._guarded(self._actors.restore, work, progress)
             case UndoWork():
                 await self._guarded(self._actors.undo, work, progress)
+            case VerificationWork():
+                await self._guarded(self._actors.verify, work, progress)
             case _:
                 assert_never(work)
 

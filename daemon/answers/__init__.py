@@ -9,6 +9,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from daemon.answers.proof import AssuranceView, ProofView
 from events.facts import (
     BackupKind,
     CacheSettings,
@@ -138,6 +139,7 @@ class BackupView(Answer, frozen=True):
     copies: tuple[CopyView, ...] = ()
     suspicion: Suspicion | None = None
     acknowledged_at: datetime | None = None
+    proof: ProofView | None = None
 
     @property
     def suspect(self) -> bool:
@@ -183,6 +185,7 @@ class CacheView(Answer, frozen=True):
     failed: BackupView | None = None
     scheduled: BackupView | None = None
     next_start: StartView | None = None
+    assurance: AssuranceView | None = None
 
 
 class CacheDetail(Answer, frozen=True):

@@ -5,6 +5,7 @@ from datetime import datetime
 from msgspec import Struct
 
 from daemon.answers import Answer, BackupView, StartView
+from events.facts import VerifyWhen
 
 
 class PolicySettings(Struct, frozen=True):
@@ -17,6 +18,7 @@ class PolicySettings(Struct, frozen=True):
     windows: tuple[str, ...]
     keep_last: int
     suspect_drop_percent: int
+    verify: VerifyWhen = "daily"
 
 
 class PolicyView(Answer, frozen=True):

@@ -28,6 +28,7 @@ from daemon.commands import (
     RequestBackup,
     RequestCopy,
     RequestRestore,
+    RequestVerification,
     SetCache,
     SetPolicy,
 )
@@ -47,6 +48,7 @@ from events.types import (
     DeletionRequested,
     PolicySet,
     RestoreRequested,
+    VerificationRequested,
 )
 
 _Told = (
@@ -60,9 +62,17 @@ _Told = (
     | RequestCopy
     | AcknowledgeBackup
     | RequestRestore
+    | RequestVerification
 )
 
-_OF_OPERATORS = RequestBackup | RequestAutoBackup | CancelBackup | RequestCopy | AcknowledgeBackup
+_OF_OPERATORS = (
+    RequestBackup
+    | RequestAutoBackup
+    | CancelBackup
+    | RequestVerification
+    | RequestCopy
+    | AcknowledgeBackup
+)
 
 _request = msgspec.json.Decoder(Request)
 _plan = msgspec.json.Decoder(PlanRequest)
@@ -206,6 +216,8 @@ def accepted(outcome: Outcome, probe: Probe | None = None) -> Accepted:
             case CacheRemoved() | PolicySet():
                 cache = event.cache
             case BackupRequested() | BackupCancelled():
+                cache, backup_id = event.cache, event.backup_id
+            case VerificationRequested():
                 cache, backup_id = event.cache, event.backup_id
             case BackupSkipped() if event.backup_id == backup_id:
                 backup_id = None  # nobody asked for it: a window that had passed was settled

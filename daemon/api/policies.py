@@ -78,6 +78,7 @@ def _settings(policy: Policy) -> PolicySettings:
         windows=tuple(window_text(window) for window in policy.windows),
         keep_last=policy.keep_last,
         suspect_drop_percent=policy.suspect_drop_percent,
+        verify=policy.verify,
     )
 
 

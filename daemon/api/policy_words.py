@@ -10,7 +10,7 @@ from projections.retention import SAFETY_DAYS
 
 def words(cache: Cache, policy: Policy) -> tuple[str, ...]:
     """What comes of a policy of a cache, each a sentence; the most important one first."""
-    return (*_service(cache), *_made(cache, policy), *_kept(policy))
+    return (*_service(cache), *_made(cache, policy), *_kept(policy), *_proven(policy))
 
 
 def _service(cache: Cache) -> Iterator[str]:
@@ -121,6 +121,21 @@ def _suspected(policy: Policy) -> Iterator[str]:
         "ones is suspect: it is told of, and the last good ones before it stay until somebody "
         "acknowledges it (`valkeep backup ack`)."
     )
+
+
+def _proven(policy: Policy) -> Iterator[str]:
+    if not policy.auto:
+        return
+    match policy.verify:
+        case "always":
+            yield "Each auto backup is verified when it is complete (verify always)."
+        case "daily":
+            yield "The first good auto backup of a day is verified (verify daily)."
+        case "never":
+            yield (
+                "None is verified by itself (verify never): whether one can be restored shows "
+                "when somebody verifies it, or needs it."
+            )
 
 
 def _days(days: int) -> str:

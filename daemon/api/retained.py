@@ -12,7 +12,7 @@ from msgspec import Struct
 from daemon.answers.retention import KeptBy, Retained
 from events.facts import Policy
 from projections.caches import Cache
-from projections.catalog import Backup, good
+from projections.catalog import Backup
 from projections.copies import running
 from projections.retention import (
     SAFETY_DAYS,
@@ -43,16 +43,19 @@ class Case(Struct, frozen=True):
     newer: int
     impossible: bool
     others: tuple[Backup, ...] = ()
+    proving: bool = False
 
     @property
     def held(self) -> bool:
-        """Whether a restore or a copy is reading it."""
+        """Whether somebody is reading it: its `reader`."""
         return self.backup.backup_id in self.terms.held
 
     @property
     def reader(self) -> str:
         """Who is reading it, if anybody is."""
-        return "a copy" if running(self.backup.copies) else "a restore"
+        if running(self.backup.copies):
+            return "a copy"
+        return "a verification" if self.proving else "a restore"
 
     @property
     def reference(self) -> str:
@@ -91,16 +94,17 @@ def _case(state: State, backup: Backup, now: datetime) -> Case:
     terms = terms_of(state, backup.cache) or Terms(Policy(), held)
     found = verdicts(of_cache.values(), terms, now)
     place = (taken_at(backup), backup.backup_id)
-    found_good = (b for b in of_cache.values() if b.kind == "auto" and good(b))
+    good = (b for b in of_cache.values() if b.kind == "auto" and b.good)
     return Case(
         now=now,
         backup=backup,
         terms=terms,
         cache=state.caches.get(backup.cache),
         verdict=found.get(backup.backup_id),
-        newer=sum((taken_at(one), one.backup_id) > place for one in found_good),
+        newer=sum((taken_at(one), one.backup_id) > place for one in good),
         impossible=state.born_at is not None and now < state.born_at,
         others=tuple(b for b in of_cache.values() if b.phase == "complete"),
+        proving=backup.backup_id in state.verifications,
     )
 
 
@@ -195,6 +199,7 @@ def _notes(case: Case) -> Iterator[str]:
         yield f"Why: {backup.abandoned}."
     if backup.phase in ("failed", "skipped", "cancelled"):
         yield "It never counts among the newest ones that are kept (keep_last)."
+    yield from _damage(backup)
     if verdict is None:
         return
     if verdict.rule == "age" and verdict.among:
@@ -217,6 +222,11 @@ def _of_suspicion(backup: Backup, verdict: Verdict) -> Iterator[str]:
         yield f"It is suspect, and does not count as good: {backup.suspicion.reason}."
     if verdict.rule == "age" and verdict.guarded:
         yield "It stays after its age is over, until a suspect backup is acknowledged or deleted."
+
+
+def _damage(backup: Backup) -> Iterator[str]:
+    if backup.proof.refuted is not None:
+        yield "It failed its verification, and does not count among the newest ones (keep_last)."
 
 
 def _changes(case: Case, rule: KeptBy) -> Iterator[str]:

@@ -6,7 +6,7 @@ from daemon.answers.doctor import Examined
 from daemon.answers.policy import PolicyDetail, PolicyPlan
 from daemon.answers.retention import Forecast, Retained
 from daemon.answers.schedule import Schedule
-from daemon.api import check, commands, policies, queries, retention, schedule, streams
+from daemon.api import check, commands, policies, proofs, queries, retention, schedule, streams
 from daemon.api.asked import Asked
 from daemon.api.openapi import Document, document
 from daemon.api.route import Route
@@ -120,6 +120,15 @@ ROUTES: tuple[Route, ...] = (
         answers.BackupDetail,
         queries.backup,
         query=queries.BackupWaitQuery,
+    ),
+    Route(
+        "GET",
+        "/v1/proofs/{ref}",
+        "viewer",
+        "One backup, perhaps when its verification has ended",
+        answers.BackupDetail,
+        proofs.proof,
+        query=queries.WaitQuery,
     ),
     Route(
         "GET",

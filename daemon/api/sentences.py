@@ -6,6 +6,7 @@ Pure. A sentence names what a person would ask for next: ids, names, figures, re
 from typing import assert_never
 
 from daemon.api.sentences_of_copies import of_copy, of_suspicion
+from daemon.api.sentences_proof import of_proof
 from events.copies import CopyEvent
 from events.suspicions import SuspicionEvent
 from events.types import (
@@ -18,6 +19,7 @@ from events.types import (
     BackupFailed,
     BackupRequested,
     BackupSkipped,
+    BackupVerified,
     CacheReconfigured,
     CacheRegistered,
     CacheRemoved,
@@ -39,6 +41,11 @@ from events.types import (
     RetryScheduled,
     SnapshotTaken,
     VaultExamined,
+    VerificationAbandoned,
+    VerificationFailed,
+    VerificationPutOff,
+    VerificationRequested,
+    VerificationStarted,
     WindowMissed,
 )
 from projections.policy import window_text
@@ -77,12 +84,8 @@ def sentence(event: Event) -> str:
             return _asked_for(event)
         case PolicySet() | BackupDeferred() | BackupSkipped() | WindowMissed():
             return _of_schedule(event)
-        case RetentionExpired():
-            return f"retention of backup {event.backup_id} of {event.cache} is over: {event.reason}"
-        case DeletionRequested():
-            return f"backup {event.backup_id} of {event.cache} is to go: {_because(event.reason)}"
-        case BackupDeleted():
-            return f"backup {event.backup_id} of {event.cache} is gone from the vault"
+        case RetentionExpired() | DeletionRequested() | BackupDeleted():
+            return _of_end(event)
         case (
             RestoreRequested()
             | RestorePlanned()
@@ -92,6 +95,15 @@ def sentence(event: Event) -> str:
             | RestoreFailed()
         ):
             return _of_restore(event)
+        case (
+            VerificationRequested()
+            | VerificationStarted()
+            | VerificationPutOff()
+            | VerificationAbandoned()
+            | BackupVerified()
+            | VerificationFailed()
+        ):
+            return of_proof(event)
         case _:
             return _of_complete(event)
 
@@ -122,6 +134,17 @@ def _asked_for(event: BackupRequested) -> str:
     window = f", for the window {of.start} of {of.day}" if of else ""
     what = f"{event.kind} backup {event.cache}/{event.name}"
     return f"{what} asked for ({event.backup_id}){window}"
+
+
+def _of_end(event: RetentionExpired | DeletionRequested | BackupDeleted) -> str:
+    of = f"backup {event.backup_id} of {event.cache}"
+    match event:
+        case RetentionExpired():
+            return f"retention of {of} is over: {event.reason}"
+        case DeletionRequested():
+            return f"{of} is to go: {_because(event.reason)}"
+        case BackupDeleted():
+            return f"{of} is gone from the vault"
 
 
 def _because(reason: str) -> str:

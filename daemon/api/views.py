@@ -17,6 +17,7 @@ from daemon.answers import (
     StartView,
 )
 from daemon.api.places import waits_for_a_place
+from daemon.api.proofs_view import assurance_view, proof_view
 from daemon.api.seams import Standings
 from events.facts import Policy
 from projections import catalog
@@ -90,6 +91,7 @@ def backup_view(moment: Moment, backup: Backup) -> BackupView:
         copies=tuple(copy_view(moment, backup, copy) for copy in backup.copies),
         suspicion=backup.suspicion,
         acknowledged_at=backup.acknowledged_at,
+        proof=proof_view(moment.state, backup, moment.now),
     )
 
 
@@ -196,6 +198,7 @@ def cache_view(moment: Moment, cache: Cache, *, probe: bool) -> CacheView:
         failed=backup_view(moment, failed) if failed else None,
         scheduled=backup_view(moment, scheduled) if scheduled else None,
         next_start=next_start(moment, cache) if probe else None,
+        assurance=assurance_view(moment.state, cache.name, moment.now),
     )
 
 

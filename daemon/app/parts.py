@@ -1,6 +1,7 @@
 """All parts of the daemon, made from a configuration and put together."""
 
 import os
+from pathlib import Path
 
 import structlog
 from msgspec import Struct, structs
@@ -11,10 +12,12 @@ from daemon.actors.copy import Between, CopyActor
 from daemon.actors.packing import PipelinePacker
 from daemon.actors.removal import RemovalActor
 from daemon.actors.restore import Listening, Planning, RestoreActor, UndoActor
+from daemon.actors.verify import EngineProver, Proving, VerifyActor
 from daemon.actors.worker import Actors, Limits
 from daemon.api import Outside, Roles
 from daemon.app.doctor import make_bedside, make_doctor
 from daemon.app.real import RandomIds, SystemClock, Threads, password
+from daemon.app.room import free_memory_bytes
 from daemon.app.tips import VaultTips
 from daemon.app.vaults import Sickroom, openers, vault_keys
 from daemon.config import Config
@@ -30,6 +33,7 @@ from daemon.valkey.address import parse
 from daemon.valkey.caches import ServerCaches
 from daemon.valkey.connection import Timeouts
 from daemon.valkey.engine import find_engines, sound
+from daemon.valkey.loader import sweep
 from events.facts import ONLY_SHARD, InstallationId, VaultName
 from projections.catalog import Backup, stored_in
 
@@ -86,7 +90,7 @@ class Daemon:
         self.core = Core(
             basics.ledger,
             Parts(
-                actors=self._actors(packer),
+                actors=self._actors(packer, self._prover(config, engines)),
                 limits=Limits(config.daemon.max_backups, config.timeouts.job_stall_seconds),
                 clock=basics.clock,
                 ids=basics.ids,
@@ -107,7 +111,16 @@ class Daemon:
         self._sickroom.replace(config)
         self.rounds.wake()
 
-    def _actors(self, packer: PipelinePacker) -> Actors:
+    def _prover(self, config: Config, engines: Engines) -> EngineProver:
+        return EngineProver(
+            offload=self.basics.offload,
+            keys=self.keyring,
+            engines=engines.usable,
+            directory=Path(config.daemon.data_dir, "engine"),
+            free_bytes=free_memory_bytes,
+        )
+
+    def _actors(self, packer: PipelinePacker, prover: EngineProver) -> Actors:
         basics = self.basics
         surroundings = Surroundings(
             caches=self._caches,
@@ -125,6 +138,7 @@ class Daemon:
             copy=CopyActor(basics.ledger, Between(self.shelf, basics.offload, self.keyring)),
             restore=RestoreActor(basics.ledger, restoring),
             undo=UndoActor(basics.ledger, password, self._timeouts),
+            verify=VerifyActor(basics.ledger, Proving(self.shelf, prover)),
         )
 
     def _doctor(self, config: Config, engines: Engines) -> tuple[Doctor, Rounds]:
@@ -170,10 +184,11 @@ class Daemon:
 async def build(config: Config, basics: Basics, search_path: str) -> Daemon:
     """All parts for a configuration, with the best engine that is installed."""
     engines = await find_engines(search_path)
-    usable = [one for one in engines if sound(one) or not config.engine.require_sound]
-    engine = usable[0] if usable else None
-    log.info("engine for checking", engine=engine.label if engine else None, installed=len(engines))
-    return Daemon(config, basics, Engines(engines, engine, config.engine.require_sound))
+    usable = tuple(one for one in engines if sound(one) or not config.engine.require_sound)
+    await basics.offload(sweep, Path(config.daemon.data_dir, "engine"))
+    label = usable[0].label if usable else None
+    log.info("engine for checking", engine=label, installed=len(engines))
+    return Daemon(config, basics, Engines(engines, usable, config.engine.require_sound))
 
 
 def _caches(config: Config, basics: Basics, timeouts: Timeouts) -> ServerCaches:

@@ -1,4 +1,4 @@
-"""`valkeep backup`: make, list, show, cancel, delete; each imported only when it is called."""
+"""`valkeep backup`: make, list, verify, cancel, delete; each imported only when it is called."""
 
 from collections.abc import Mapping
 
@@ -15,6 +15,7 @@ class Backup(Tree):
         "list": Branch("daemon.cli.backup_list", "list_backups", "List backups, oldest first."),
         "show": Branch("daemon.cli.backup_page", "show", "Show all that is known of one."),
         "cancel": Branch("daemon.cli.backup_cancel", "cancel", "End one that is being made."),
+        "verify": Branch("daemon.cli.backup_verify", "verify", "Prove that one can be restored."),
         "delete": Branch("daemon.cli.backup_deed", "delete", "Delete one for good."),
         "copy": Branch("daemon.cli.backup_word", "copy", "Copy one into another vault."),
         "ack": Branch("daemon.cli.backup_word", "ack", "Say that a suspect one is all right."),

@@ -7,6 +7,7 @@ import click
 
 from daemon.answers import Backups, BackupView
 from daemon.cli.desk import Desk, json_option
+from daemon.cli.receipt_page import short
 from daemon.cli.table import Column, table
 from daemon.cli.words import age, instant, number, plural, size
 
@@ -16,6 +17,7 @@ COLUMNS = (
     Column("TAKEN"),
     Column("STORED", right=True),
     Column("KEYS", rank=1, right=True),
+    Column("PROVEN"),
     Column("ID", rank=3),
 )
 ENCRYPTED = Column("ENCRYPTED")
@@ -88,6 +90,7 @@ def _row(found: Backups, view: BackupView) -> tuple[str, ...]:
         age(found.now, view.taken_at),
         size(view.stored_bytes),
         number(view.keys),
+        short(view, found.now),
         view.backup_id,
     )
 

@@ -8,6 +8,7 @@ import click
 from daemon.answers import BackupDetail, BackupView, CopyView
 from daemon.cli.desk import Desk, json_option
 from daemon.cli.follow import Standing, told
+from daemon.cli.receipt_page import pairs
 from daemon.cli.table import facts
 from daemon.cli.words import elapsed, instant, number, plural, size
 from daemon.client import path_of
@@ -42,6 +43,8 @@ def page(detail: BackupDetail, width: int) -> Iterator[str]:
         yield "copies"
         for copy in view.copies:
             yield from facts([(copy.vault, _copy(detail, copy))], indent="  ", width=width)
+        yield "proof"
+        yield from facts(list(pairs(view)), indent="  ", width=width)
     if detail.objects:
         yield from _opening(detail)
 

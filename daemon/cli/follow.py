@@ -71,6 +71,27 @@ def restore(
     return _until_ended(asked, _of_restore, _sign(desk), timeout_seconds)
 
 
+def verification(
+    desk: Desk, backup_id: str, timeout_seconds: float | None
+) -> tuple[BackupDetail, bytes]:
+    """Wait for the end of a backup's verification."""
+
+    def asked(wait: float) -> tuple[BackupDetail, bytes]:
+        return desk.ask(BackupDetail, path_of("proofs", backup_id), wait=wait)
+
+    return _until_ended(asked, _of_proof, _sign(desk), timeout_seconds)
+
+
+def _of_proof(detail: BackupDetail) -> Standing:
+    proof, label = detail.backup.proof, "verifying"
+    under_way = proof.under_way if proof else None
+    if under_way is not None and under_way.failure is not None and not under_way.running:
+        label = f"try {under_way.tries} failed: {under_way.failure.message}"
+    elif under_way is not None and under_way.waits_for:
+        label = f"waiting: {under_way.waits_for}"
+    return Standing(under_way is None, label, detail.backup.progress, detail.now)
+
+
 def of_backup(detail: BackupDetail) -> Standing:
     """What is shown of a backup; one that waits for a retry with its last failure."""
     view = detail.backup

@@ -20,6 +20,14 @@ FLAGS = (
     "timezone",
     "keep_last",
     "suspect_drop_percent",
+    "verify",
+)
+
+
+_verify = click.option(
+    "--verify",
+    type=click.Choice(["always", "daily", "never"]),
+    help="Which auto backups are proven to load: each, the first of a day, none.",
 )
 
 
@@ -38,6 +46,7 @@ def policy_options(command: F) -> F:
             metavar="N",
             help="The newest N that retention never deletes, 0 to 730.",
         ),
+        _verify,
         click.option("--retries", type=int, metavar="N", help="Tries after a failure, 0 to 10."),
         click.option(
             "--retention-days",

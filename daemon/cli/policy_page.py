@@ -21,6 +21,7 @@ def page(view: PolicyView, now: datetime, width: int) -> Iterator[str]:
         ("retention", plural(settings.retention_days, "day")),
         ("keep last", str(settings.keep_last)),
         ("suspect", _suspect(settings.suspect_drop_percent)),
+        ("verify", settings.verify),
         ("set", _origin(view)),
         ("next start", _next(view, now)),
     ]

@@ -20,6 +20,13 @@ CACHES = (
     Column("STORED", rank=3, right=True),
     Column("NOTE"),
 )
+ASSURANCES = (
+    Column("CACHE"),
+    Column("LAST PROVEN"),
+    Column("A RESTORE TAKES"),
+    Column("YOU WOULD LOSE"),
+    Column("KNOWN FROM", rank=1),
+)
 VAULTS = (
     Column("VAULT"),
     Column("BACKUPS", right=True),
@@ -64,6 +71,8 @@ def page(desk: Desk, found: Status) -> Iterator[str]:
     yield from _running(found)
     caches = [_cache_row(found, view) for view in found.caches]
     yield from _apart(table(CACHES, caches, desk.width))
+    known = [assured(found, view) for view in found.caches]
+    yield from _apart(table(ASSURANCES, known, desk.width))
     vaults = [(v.name, _held(v), size(v.stored_bytes), v.url) for v in found.vaults]
     yield from _apart(table(VAULTS, vaults, desk.width))
     log = "NOT WRITABLE" if found.log.trouble else "writable"
@@ -96,6 +105,22 @@ def _cache_row(found: Status, view: CacheView) -> tuple[str, ...]:
         f"{view.backups:,}",
         size(view.stored_bytes),
         note,
+    )
+
+
+def assured(found: Status, view: CacheView) -> tuple[str, ...]:
+    """What a cache's backups are good for: proven when, how fast to restore, what is lost."""
+    known = view.assurance
+    if known is None:
+        return view.name, "-", "-", "-", ""
+    proven = f"{age(found.now, known.proven_at)} ({known.level})" if known.proven_at else "never"
+    seconds, lost = known.restore_seconds, known.lost_seconds
+    return (
+        view.name,
+        proven,
+        "unknown" if seconds is None else f"about {duration(max(1.0, seconds))}",
+        "everything" if lost is None else f"the last {duration(lost)}",
+        known.restore_from,
     )
 
 

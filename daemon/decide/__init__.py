@@ -19,6 +19,7 @@ from daemon.commands import (
     ReportCopyGone,
     ReportDeleted,
     ReportPlan,
+    ReportRefuted,
     ReportRestored,
     ReportRestoreFailed,
     ReportSnapshot,
@@ -26,17 +27,21 @@ from daemon.commands import (
     ReportStuck,
     ReportSwept,
     ReportUndone,
+    ReportUnverified,
     ReportVault,
+    ReportVerified,
     RequestAutoBackup,
     RequestBackup,
     RequestCopy,
     RequestRestore,
     RequestSafetyBackup,
+    RequestVerification,
     SetPolicy,
     StartAttempt,
     StartCopy,
     StartDaemon,
     StartRestore,
+    StartVerification,
     StopDaemon,
 )
 from daemon.decide import (
@@ -51,6 +56,7 @@ from daemon.decide import (
     retention,
     schedule,
     vaults,
+    verifications,
 )
 from daemon.decide.decision import Context, Decision
 from projections.state import State
@@ -73,6 +79,11 @@ _OfBackups = (
     | ReportAttemptFailed
     | ReportStuck
     | ReportSwept
+    | RequestVerification
+    | StartVerification
+    | ReportVerified
+    | ReportRefuted
+    | ReportUnverified
 )
 
 
@@ -130,5 +141,13 @@ def _of_backups(state: State, command: _OfBackups, context: Context) -> Decision
             | ReportSwept()
         ):
             return attempts.decide(state, command, context)
+        case (
+            RequestVerification()
+            | StartVerification()
+            | ReportVerified()
+            | ReportRefuted()
+            | ReportUnverified()
+        ):
+            return verifications.decide(state, command, context)
         case _:
             assert_never(command)

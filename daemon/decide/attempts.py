@@ -17,6 +17,7 @@ from daemon.decide.copies import copy_of_new
 from daemon.decide.decision import Context, Decision, backup_by_id, superseded
 from daemon.decide.leftovers import stuck, swept
 from daemon.decide.suspicion import suspected
+from daemon.decide.verifications import by_policy
 from daemon.errors import Rejected
 from events.facts import Failure
 from events.types import (
@@ -67,7 +68,8 @@ def _reported(
         case ReportStored():
             done = BackupCompleted(cache=of, backup_id=backup_id, stored=command.stored)
             flag = suspected(state, backup, command.stored)
-            return (done, *flag, *copy_of_new(state, backup))
+            copied, proven = copy_of_new(state, backup), by_policy(state, backup, context)
+            return (done, *flag, *copied, *(proven if not flag else ()))
         case ReportAttemptFailed():
             cut = Cut(command.failure, command.by_daemon)
             return failed(state, backup, cut, context)

@@ -19,9 +19,10 @@ from daemon.decide.decision import (
     suspended,
 )
 from daemon.decide.suspicion import acknowledged
+from daemon.decide.verifications import given_up
 from daemon.errors import Rejected
 from events.facts import INSTALLATION, BackupId, BackupName, CacheName
-from events.types import BackupRequested, DeletionRequested
+from events.types import BackupRequested, DeletionRequested, Event
 from projections import catalog, copies
 from projections.state import State
 
@@ -38,7 +39,7 @@ def decide(
         case RequestSafetyBackup():
             return Decision((_safety(state, command, context),))
         case DeleteBackup():
-            return Decision((_deletion(state, command),), frozenset({INSTALLATION}))
+            return Decision(_deletion(state, command), frozenset({INSTALLATION}))
         case AcknowledgeBackup():
             return Decision((acknowledged(state, command),))
         case ReportDeleted():
@@ -92,7 +93,7 @@ def _safety(state: State, command: RequestSafetyBackup, context: Context) -> Bac
     )
 
 
-def _deletion(state: State, command: DeleteBackup) -> DeletionRequested:
+def _deletion(state: State, command: DeleteBackup) -> tuple[Event, ...]:
     backup = known_backup(state, command.backup)
     what = f"Backup {backup.cache}/{backup.name}"
     if backup.phase != "complete":
@@ -102,11 +103,15 @@ def _deletion(state: State, command: DeleteBackup) -> DeletionRequested:
             f"Wait for its end (`valkeep backup show {backup.backup_id}`), or end it now: "
             f"`valkeep backup cancel {backup.backup_id}`.",
         )
-    if backup.backup_id in state.held:
-        reader = "copy" if copies.running(backup.copies) else "restore"
+    proving = state.verifications.get(backup.backup_id)
+    waiting = proving is not None and not proving.running
+    if state.held.get(backup.backup_id, 0) > waiting:
+        reader = "verification" if proving is not None and proving.running else "restore"
+        reader = "copy" if copies.running(backup.copies) else reader
         raise Rejected(
             "backup-held",
             f"{what} is being read by a {reader}.",
             f"Wait for the {reader} to end (`valkeep status`), then delete it.",
         )
-    return DeletionRequested(cache=backup.cache, backup_id=backup.backup_id, reason="command")
+    asked = DeletionRequested(cache=backup.cache, backup_id=backup.backup_id, reason="command")
+    return (*given_up(state, backup, "Somebody deleted the backup."), asked)

@@ -13,6 +13,7 @@ from daemon.commands import (
 from daemon.decide.decision import Context, Decision, checked_cache_name, declared, known_cache
 from daemon.decide.policies import changed, declared_events, policy_events
 from daemon.decide.schedule import settled
+from daemon.decide.verifications import given_up
 from daemon.errors import Rejected
 from events.facts import INSTALLATION
 from events.types import (
@@ -88,6 +89,7 @@ def _removed(state: State, command: RemoveCache) -> tuple[Event, ...]:
                 )
             )
         elif backup.phase == "complete" and backup.kind != "manual":
+            events += given_up(state, backup, "Its cache was removed.")
             events.append(
                 DeletionRequested(
                     cache=cache.name, backup_id=backup.backup_id, reason="cache-removed"

@@ -7,6 +7,7 @@ from daemon.decide.attempts import Cut, failed
 from daemon.decide.copies import interrupted
 from daemon.decide.decision import Context, Decision
 from daemon.decide.restores import stopped
+from daemon.decide.verifications import cut_off
 from daemon.errors import Rejected
 from events.facts import Failure
 from events.types import DaemonStarted, DaemonStopped, Event
@@ -59,7 +60,7 @@ def _cut_off(state: State, context: Context) -> tuple[Event, ...]:
         restore = state.restores[restore_id]
         if restore.phase != "undoing":
             events.append(stopped(restore, CUT_OFF))
-    return tuple(events)
+    return (*events, *cut_off(state, CUT_OFF, context.now))
 
 
 def _was_under_way(backup: Backup) -> bool:

@@ -23,8 +23,13 @@ class Engines(Struct, frozen=True):
     """What is installed, best first, and which of them is used."""
 
     installed: tuple[Engine, ...] = ()
-    chosen: Engine | None = None
+    usable: tuple[Engine, ...] = ()
     require_sound: bool = False
+
+    @property
+    def chosen(self) -> Engine | None:
+        """The best that may be used."""
+        return self.usable[0] if self.usable else None
 
 
 def judge(engines: Engines) -> Iterator[Finding]:

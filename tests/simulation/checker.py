@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from events import codec
 from events.envelope import Record
-from tests.simulation import doubts, invariants, rules, twice
+from tests.simulation import doubts, invariants, rules, twice, verdicts
 from tests.simulation.invariants import Invariant
 from tests.simulation.view import View
 
@@ -16,8 +16,13 @@ AFTER_EVENTS = (
     *rules.ABOUT_AUTO,
     *twice.AFTER_EVENTS,
     *doubts.AFTER_EVENTS,
+    *verdicts.ABOUT_PROOFS,
 )
-AFTER_EFFECTS = (*invariants.AFTER_EFFECTS, *twice.AFTER_EFFECTS)
+AFTER_EFFECTS = (
+    *invariants.AFTER_EFFECTS,
+    *twice.AFTER_EFFECTS,
+    verdicts.what_is_read_stays,
+)
 AT_THE_END = (*invariants.AT_THE_END, *rules.AUTO_AT_THE_END, *twice.AT_THE_END)
 EVERY = {each.__name__ for each in (*AFTER_EVENTS, *AFTER_EFFECTS, *AT_THE_END)}
 

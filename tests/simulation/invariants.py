@@ -40,8 +40,13 @@ Invariant = Callable[[View], Complaints]
 
 
 def only_whole_backups_are_listed(view: View) -> Complaints:
-    """S1, I1: a listed backup has the manifest of the log, and the bytes of a real snapshot."""
+    """S1, I1: a listed backup has the manifest of the log, and the bytes of a real snapshot.
+
+    One that failed its verification is listed as such.
+    """
     for backup in _concerned(view):
+        if view.caches[backup.cache].backups[backup.backup_id].refuted:
+            continue
         folder = folder_of(backup.cache, backup.backup_id, backup.attempts)
         stored = backup.stored
         data = view.far.objects.get(f"{folder}manifest.json")

@@ -241,8 +241,12 @@ def deletions_are_by_the_rules(view: View) -> Complaints:
 
 
 def _newest(keeping: Keeping, number: int) -> list[Entry]:
-    good = [entry for entry in scheduled(keeping) if not entry.suspect]
+    good = [entry for entry in scheduled(keeping) if not entry.suspect and not entry.refuted]
     return good[-number:] if number else []
+
+
+def _counts(entry: Entry) -> bool:
+    return not entry.deletion and not entry.refuted
 
 
 def expiry_comes_before_deletion(view: View) -> Complaints:

@@ -37,6 +37,7 @@ from tests.simulation.stories import removal as removal_story
 from tests.simulation.test_mutations_auto import MUTATIONS as OF_SCHEDULES
 from tests.simulation.test_mutations_copies import MUTATIONS as OF_COPIES
 from tests.simulation.test_mutations_stuck import MUTATIONS as OF_JOBS
+from tests.simulation.test_proofs import MUTATIONS as OF_PROOFS
 from tests.simulation.world import Life, Plan, Script, World
 
 KILLED = [Plan(kill_at=step) for step in range(10, 200, 4)]
@@ -169,9 +170,9 @@ def bytes_come_before_the_record(patch: Patch) -> None:
 def deletion_is_not_asked_for(patch: Patch) -> None:
     """A deletion is recorded as done without having been recorded as wanted."""
 
-    def gone(state: State, command: object) -> BackupDeleted:
+    def gone(state: State, command: object) -> tuple[Event, ...]:
         (found,) = [b for of in state.catalog.values() for b in of.values()]
-        return BackupDeleted(cache=found.cache, backup_id=found.backup_id)
+        return (BackupDeleted(cache=found.cache, backup_id=found.backup_id),)
 
     patch.setattr("daemon.decide.backups._deletion", gone)
 
@@ -271,7 +272,7 @@ def test_every_invariant_is_proven() -> None:
     """There is no invariant that no mutation breaks."""
     named = EVERY | OF_A_LIFE
 
-    of_parts = (*MUTATIONS, *OF_SCHEDULES, *OF_JOBS, *OF_COPIES)
+    of_parts = (*MUTATIONS, *OF_SCHEDULES, *OF_JOBS, *OF_COPIES, *OF_PROOFS)
     assert named == {mutation.noticed_by for mutation in of_parts}
 
 

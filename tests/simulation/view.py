@@ -23,6 +23,7 @@ from events.types import (
     BackupFailed,
     BackupRequested,
     BackupSkipped,
+    BackupVerified,
     CacheReconfigured,
     CacheRegistered,
     CacheRemoved,
@@ -35,6 +36,9 @@ from events.types import (
     RetentionExpired,
     RetryScheduled,
     SnapshotTaken,
+    VerificationAbandoned,
+    VerificationFailed,
+    VerificationRequested,
     WindowMissed,
 )
 from projections.state import State, evolve
@@ -70,6 +74,8 @@ class Entry(Struct):
     keys: int = 0
     suspect: bool = False
     acknowledged: bool = False
+    verifying: bool = False
+    refuted: bool = False
 
     @property
     def key(self) -> Key | None:
@@ -248,6 +254,23 @@ def _of_entry(view: View, event: Event) -> None:
             view.entry(event).expired = True
         case DeletionRequested():
             view.entry(event).deletion = event.reason
+        case (
+            VerificationRequested()
+            | BackupVerified()
+            | VerificationFailed()
+            | VerificationAbandoned()
+        ):
+            _verified(view.entry(event), event)
+
+
+def _verified(
+    entry: Entry,
+    event: VerificationRequested | BackupVerified | VerificationFailed | VerificationAbandoned,
+) -> None:
+    """In these worlds there is no engine: every proof is of the same level."""
+    entry.verifying = isinstance(event, VerificationRequested)
+    if isinstance(event, BackupVerified | VerificationFailed):
+        entry.refuted = isinstance(event, VerificationFailed)
 
 
 def _of_cache(

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import partial
 from hashlib import sha256
+from pathlib import Path
 from typing import Literal
 
 import anyio
@@ -22,12 +23,14 @@ from daemon.actors.backup import BackupActor, Surroundings
 from daemon.actors.copy import Between, CopyActor
 from daemon.actors.packing import PipelinePacker
 from daemon.actors.removal import RemovalActor
+from daemon.actors.verify import EngineProver, Proving, VerifyActor
 from daemon.actors.worker import Actors, Limits
 from daemon.commands import ReconcileCaches, StartDaemon
 from daemon.core import Core, Parts
 from daemon.ledger import Ledger
 from daemon.ports import Progress
 from daemon.storage.one_error import one_error
+from daemon.storage.sealing import NoKeys
 from daemon.storage.shelf import Shelf
 from events.facts import Failure
 from events.log import LogFailed
@@ -313,12 +316,14 @@ class _Run:
             clock=clock,
             installation=HERE,
         )
+        prover = EngineProver(inline, NoKeys(), (), Path("/nowhere"), lambda: 0)
         actors = Actors(
             backup=BackupActor(ledger, outside),
             removal=RemovalActor(ledger, shelf),
             copy=CopyActor(ledger, Between(shelf, inline)),
             restore=Nobody(),
             undo=Nobody(),
+            verify=VerifyActor(ledger, Proving(shelf, prover)),
         )
         ids = CountedIds(self._number + 1000)
         return Parts(actors=actors, limits=self.plan.limits, clock=clock, ids=ids)

@@ -144,6 +144,7 @@ def _change(text: str) -> PolicyChange:
         retries=int(named.get("retries", "0")),
         timezone=named.get("in", "UTC"),
         windows=tuple(word for word in words if "+" in word),
+        verify="never",
     )
 
 

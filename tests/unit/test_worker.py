@@ -140,7 +140,7 @@ async def bench(
     ledger = Ledger(log, clock, CountedIds())
     await ledger.load()
     hand = Hand(deed(ledger))
-    actors = Actors(backup=hand, removal=hand, copy=hand, restore=hand, undo=hand)
+    actors = Actors(backup=hand, removal=hand, copy=hand, restore=hand, undo=hand, verify=hand)
     worker = Worker(ledger, actors, Limits(backups=backups), clock, CountedIds(1))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(ledger.run)

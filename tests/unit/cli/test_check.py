@@ -35,8 +35,8 @@ async def test_all_ok_is_0() -> None:
     assert (0, "") == (printed.code, printed.err)
     assert "OK daemon: it is up since 2026-03-01 12:00:00Z and its log can be written" == lines[0]
     assert "OK auto orders: auto backups are on: 02:00+2h Europe/Paris" in lines
-    assert "OK in all: 0 critical, 0 unknown, 0 warning, 9 ok" == lines[-1]
-    assert 10 == len(lines)
+    assert "OK in all: 0 critical, 0 unknown, 0 warning, 11 ok" == lines[-1]
+    assert 12 == len(lines)
 
 
 async def test_a_warning_is_1() -> None:
@@ -51,7 +51,7 @@ async def test_a_warning_is_1() -> None:
     assert 1 == printed.code
     assert first.startswith("WARNING last-attempt orders: attempt 1 at auto-20260302-0200 failed")
     assert first.endswith(" CET: Nobody listens; start it")
-    assert "WARNING in all: 0 critical, 0 unknown, 1 warning, 8 ok" == last
+    assert "WARNING in all: 0 critical, 0 unknown, 1 warning, 10 ok" == last
 
 
 async def test_what_is_critical_is_2_and_comes_first() -> None:
@@ -82,7 +82,7 @@ async def test_what_cannot_be_judged_is_3() -> None:
     assert 2 == printed.code
     assert "CRITICAL clock: the clock shows 1970-01-01 00:00:00Z" in printed.out
     assert "UNKNOWN fresh orders: the clock is wrong" in printed.out
-    assert printed.out.endswith("CRITICAL in all: 1 critical, 1 unknown, 0 warning, 7 ok\n")
+    assert printed.out.endswith("CRITICAL in all: 1 critical, 1 unknown, 0 warning, 9 ok\n")
 
 
 async def test_one_cache_alone() -> None:

@@ -93,8 +93,8 @@ async def test_a_list_of_backups() -> None:
         printed = await api.type("backup", "list")
 
     assert [
-        "BACKUP          KIND    TAKEN    STORED  KEYS  ID",
-        "orders/nightly  manual  3 h ago    50 B     -  20260301T120000Z-000000b1",
+        "BACKUP          KIND    TAKEN    STORED  KEYS  PROVEN  ID",
+        "orders/nightly  manual  3 h ago    50 B     -  -       20260301T120000Z-000000b1",
         "1 backup, 50 B stored",
     ] == printed.out.splitlines()
     assert (0, "") == (printed.code, printed.err)
@@ -145,6 +145,9 @@ async def test_all_is_well() -> None:
         "",
         "CACHE   NEWEST GOOD  TAKEN    NEXT START  BACKUPS  STORED  NOTE",
         "orders  nightly      3 h ago  -                 1    50 B",
+        "",
+        "CACHE   LAST PROVEN  A RESTORE TAKES  YOU WOULD LOSE  KNOWN FROM",
+        "orders  never        unknown          the last 3 h",
         "",
         "VAULT  BACKUPS  STORED  URL",
         "main         1    50 B  file:///var/backups/valkeep",

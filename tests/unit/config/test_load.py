@@ -185,7 +185,6 @@ def test_a_slip_is_answered_with_what_was_meant(setting: str, meant: str, text: 
     "text",
     [
         '[exports.warehouse]\nurl = "s3://b/k"\n',
-        '[caches.orders.policy]\nauto = true\nverify = "daily"\n',
     ],
 )
 def test_what_is_not_there_yet_is_refused_by_name(text: str) -> None:

@@ -109,7 +109,7 @@ def test_windows_want_a_word_on_auto() -> None:
         ('windows = ["02:00-04:00"]', "windows[0]", "Did you mean 02:00+2h?"),
         ('windows = ["02:00+10m"]', "windows[0]", "15 minutes to 24 hours"),
         ('window = ["02:00+2h"]', "window", 'Did you mean "windows"?'),
-        ('verify = "daily"', "verify", "a later version will have it"),
+        ('verify = "weekly"', "verify", '"always", "daily"'),
     ],
 )
 def test_what_a_policy_cannot_be_is_told_with_its_line(text: str, setting: str, told: str) -> None:

@@ -54,6 +54,7 @@ from events.types import (
     BackupFailed,
     BackupRequested,
     BackupSkipped,
+    BackupVerified,
     CacheRegistered,
     DeletionRequested,
     Event,
@@ -63,6 +64,9 @@ from events.types import (
     RestoreFailed,
     RestoreRequested,
     RetryScheduled,
+    VerificationAbandoned,
+    VerificationFailed,
+    VerificationRequested,
     WindowMissed,
     stream_of,
 )
@@ -187,6 +191,9 @@ USUAL = [
 ]
 
 
+OF_A_VERIFICATION = (BackupVerified, VerificationFailed, VerificationAbandoned)
+
+
 class Told:
     """What the events say, reckoned backup by backup without the projections' help."""
 
@@ -212,8 +219,13 @@ class Told:
         return {story[0].cache: r for r, story in self._open_restores()}
 
     def held(self) -> dict[BackupId, int]:
-        """How many restores read each backup."""
-        return dict(Counter(story[0].backup_id for _, story in self._open_restores()))
+        """How many restores and verifications read each backup."""
+        held = Counter(story[0].backup_id for _, story in self._open_restores())
+        for backup_id, story in self.of.items():
+            asked = sum(isinstance(event, VerificationRequested) for event in story)
+            ended = sum(isinstance(event, OF_A_VERIFICATION) for event in story)
+            held += Counter({backup_id: asked - ended})
+        return dict(held)
 
     def listed(self) -> set[BackupId]:
         """Backups that exist."""

@@ -38,7 +38,7 @@ def graded(found: list[Finding] | tuple[Finding, ...]) -> list[tuple[Grade, str]
 
 def test_a_sound_engine() -> None:
     """The engine that is used is told with its place and what it reads, and the others after it."""
-    used, others = engine.judge(Engines((SOUND, REDIS), SOUND))
+    used, others = engine.judge(Engines((SOUND, REDIS), (SOUND, REDIS)))
 
     assert ("ok", "ok") == (used.grade, others.grade)
     assert "valkey 9.1.1 (the wheel's, /opt/valkey-server) reads RDBs of " in used.message
@@ -49,7 +49,7 @@ def test_a_sound_engine() -> None:
 @pytest.mark.parametrize(("found", "why"), [(OLD, "has a known hole"), (REDIS, "no Redis is")])
 def test_an_engine_with_a_hole(found: Engine, why: str) -> None:
     """An engine that a stranger's file may take over is a warning that says what is safe."""
-    (told,) = engine.judge(Engines((found,), found))
+    (told,) = engine.judge(Engines((found,), (found,)))
 
     assert [("warning", "engine-unsound")] == graded([told])
     assert why in told.message
@@ -59,7 +59,7 @@ def test_an_engine_with_a_hole(found: Engine, why: str) -> None:
 def test_no_engine() -> None:
     """Without an engine, or with forbidden ones alone, the proof is less, and why is told."""
     none = list(engine.judge(Engines()))
-    forbidden = list(engine.judge(Engines((OLD,), None, require_sound=True)))
+    forbidden = list(engine.judge(Engines((OLD,), require_sound=True)))
 
     assert [("warning", "engine-missing")] == graded(none)
     assert "apt-get install valkey-server" in none[0].hint

@@ -62,6 +62,12 @@ GOLDEN = (
     "backup-suspected-1",
     "suspicion-acknowledged-1",
     "restore-requested-2",
+    "verification-requested-1",
+    "verification-started-1",
+    "verification-put-off-1",
+    "verification-abandoned-1",
+    "backup-verified-1",
+    "verification-failed-1",
 )
 
 

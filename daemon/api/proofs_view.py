@@ -1,0 +1,58 @@
+"""From state to what is answered about proofs. Pure."""
+
+from datetime import datetime
+
+from daemon.answers.proof import AssuranceView, ProofView, VerificationView
+from events.facts import CacheName
+from projections.assurance import assurance
+from projections.catalog import Backup
+from projections.local import span
+from projections.proofs import UNPROVEN
+from projections.state import State
+from projections.work import proving_waits_for
+
+
+def proof_view(state: State, backup: Backup, now: datetime) -> ProofView | None:
+    """What is known of a backup, or is being found out; None when that is nothing."""
+    proof, under_way = backup.proof, _under_way(state, backup, now)
+    if proof == UNPROVEN and under_way is None:
+        return None
+    return ProofView(
+        receipt=proof.receipt,
+        verified_at=proof.verified_at,
+        refuted=proof.refuted,
+        refuted_at=proof.refuted_at,
+        unproven=proof.unproven,
+        under_way=under_way,
+    )
+
+
+def _under_way(state: State, backup: Backup, now: datetime) -> VerificationView | None:
+    wanted = state.verifications.get(backup.backup_id)
+    if wanted is None:
+        return None
+    by_rule = None if wanted.running else proving_waits_for(state, wanted, now)
+    return VerificationView(
+        cause=wanted.cause,
+        running=wanted.running,
+        tries=wanted.tries,
+        quick=wanted.quick,
+        waits_for=by_rule if by_rule or wanted.running else "another verification, or a calm host",
+        retry_at=wanted.retry_at,
+        failure=wanted.failure,
+    )
+
+
+def assurance_view(state: State, name: CacheName, now: datetime) -> AssuranceView:
+    """What a cache's backups are good for."""
+    known = assurance(state, name)
+    proven, guess, lost = known.proven, known.guess, known.lost(now)
+    receipt = proven.proof.receipt if proven else None
+    return AssuranceView(
+        proven_at=proven.proof.verified_at if proven else None,
+        level=receipt.level if receipt else "",
+        name=proven.name if proven else "",
+        restore_seconds=guess.seconds if guess else None,
+        restore_from=f"{guess.source}, {span(now - guess.at)} ago" if guess else "",
+        lost_seconds=None if lost is None else lost.total_seconds(),
+    )

@@ -1,0 +1,67 @@
+"""A receipt for people: how far a backup is proven, and why no further. Pure."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from daemon.answers import BackupView
+from daemon.answers.proof import ProofView
+from daemon.cli.words import age, elapsed, instant, plural, size
+from events.facts import Receipt
+
+MEANS = {
+    "hashes": "every stored block is what was written",
+    "parsed": "an engine's checker has read every key",
+    "loaded": "a private engine has loaded it",
+}
+
+
+def short(view: BackupView, now: datetime) -> str:
+    """One column's worth: ``loaded 3 h``, ``FAILED``, or nothing."""
+    proof = view.proof
+    if proof is None:
+        return "-"
+    if proof.refuted is not None:
+        return "FAILED"
+    if proof.receipt is None:
+        return "-" if proof.under_way is None else "under way"
+    return f"{proof.receipt.level}, {age(now, proof.verified_at)}"
+
+
+def pairs(view: BackupView) -> Iterator[tuple[str, str]]:
+    """What is known of a backup's proof, as names and words."""
+    proof = view.proof
+    if proof is None:
+        yield "proven", f"not yet: valkeep backup verify {view.backup_id}"
+        return
+    yield from _bad(proof)
+    if proof.receipt is not None:
+        yield from _receipt(proof.receipt, proof.verified_at)
+    if proof.under_way is not None:
+        waits = proof.under_way.waits_for
+        yield "verification", f"waiting: {waits}" if waits else "under way"
+
+
+def _bad(proof: ProofView) -> Iterator[tuple[str, str]]:
+    if proof.refuted is not None:
+        yield "DAMAGED", f"{proof.refuted.message} (found {instant(proof.refuted_at)})"
+        yield "what to do", proof.refuted.hint
+    if proof.unproven is not None:
+        yield "not proven", f"the last verification was given up: {proof.unproven.message}"
+
+
+def _receipt(receipt: Receipt, verified_at: datetime | None) -> Iterator[tuple[str, str]]:
+    yield "proven", f"{receipt.level}: {MEANS[receipt.level]}, {instant(verified_at)}"
+    if receipt.reason:
+        yield "no further", receipt.reason
+    if receipt.keys is not None:
+        expired = f", {receipt.expired:,} had expired" if receipt.expired else ""
+        yield "keys", f"{plural(receipt.keys, 'key')}{expired}, by {receipt.engine}"
+    if receipt.keys_per_database:
+        told = sorted(receipt.keys_per_database.items())
+        yield "databases", ", ".join(f"db{number}: {keys:,}" for number, keys in told)
+    took = f"{size(receipt.stored_bytes)} in {elapsed(receipt.read_seconds)}"
+    if receipt.load_seconds is not None:
+        took = f"{took}, served after {elapsed(receipt.load_seconds)}"
+    yield "read", took
+    for note in receipt.notes:
+        yield "note", note

@@ -1,0 +1,132 @@
+"""Everything that can be asked of the ledger, as one tagged union.
+
+`Request` is what a client may send over the socket; `Command` adds what only the daemon's
+own parts say (reports of actors, the start and the end). Knows shapes only.
+"""
+
+from daemon.commands.asked import (
+    AcknowledgeBackup,
+    AddCache,
+    CancelBackup,
+    DeleteBackup,
+    PolicyChange,
+    RemoveCache,
+    Request,
+    RequestAutoBackup,
+    RequestBackup,
+    RequestCopy,
+    RequestRestore,
+    RequestVerification,
+    SetCache,
+    SetPolicy,
+)
+from daemon.commands.said import (
+    AdvanceSchedule,
+    CopyReport,
+    DeclaredCache,
+    ExpireBackups,
+    ProofReport,
+    ReconcileCaches,
+    RecordCache,
+    Report,
+    ReportAttemptFailed,
+    ReportCopied,
+    ReportCopyFailed,
+    ReportCopyGone,
+    ReportDeleted,
+    ReportPlan,
+    ReportRefuted,
+    ReportRestored,
+    ReportRestoreFailed,
+    ReportSnapshot,
+    ReportStored,
+    ReportStuck,
+    ReportSwept,
+    ReportUndone,
+    ReportUnverified,
+    ReportVault,
+    ReportVerified,
+    RequestSafetyBackup,
+    StartAttempt,
+    StartCopy,
+    StartDaemon,
+    StartRestore,
+    StartVerification,
+    StopDaemon,
+)
+
+__all__ = [
+    "AcknowledgeBackup",
+    "AddCache",
+    "AdvanceSchedule",
+    "CancelBackup",
+    "Command",
+    "CopyReport",
+    "DeclaredCache",
+    "DeleteBackup",
+    "ExpireBackups",
+    "PolicyChange",
+    "ProofReport",
+    "ReconcileCaches",
+    "RecordCache",
+    "RemoveCache",
+    "Report",
+    "ReportAttemptFailed",
+    "ReportCopied",
+    "ReportCopyFailed",
+    "ReportCopyGone",
+    "ReportDeleted",
+    "ReportPlan",
+    "ReportRefuted",
+    "ReportRestoreFailed",
+    "ReportRestored",
+    "ReportSnapshot",
+    "ReportStored",
+    "ReportStuck",
+    "ReportSwept",
+    "ReportUndone",
+    "ReportUnverified",
+    "ReportVault",
+    "ReportVerified",
+    "Request",
+    "RequestAutoBackup",
+    "RequestBackup",
+    "RequestCopy",
+    "RequestRestore",
+    "RequestSafetyBackup",
+    "RequestVerification",
+    "SetCache",
+    "SetPolicy",
+    "StartAttempt",
+    "StartCopy",
+    "StartDaemon",
+    "StartRestore",
+    "StartVerification",
+    "StopDaemon",
+]
+
+Command = (
+    RecordCache
+    | SetPolicy
+    | RemoveCache
+    | ReconcileCaches
+    | AdvanceSchedule
+    | ExpireBackups
+    | RequestBackup
+    | RequestAutoBackup
+    | DeleteBackup
+    | CancelBackup
+    | RequestCopy
+    | AcknowledgeBackup
+    | CopyReport
+    | RequestRestore
+    | RequestVerification
+    | StartDaemon
+    | StopDaemon
+    | StartAttempt
+    | StartVerification
+    | StartRestore
+    | RequestSafetyBackup
+    | ReportVault
+    | Report
+)

@@ -1,0 +1,160 @@
+"""What people may ask for over the socket, each as a tagged object."""
+
+from msgspec import Struct
+
+from events.facts import (
+    NodeChoice,
+    SourceKind,
+    VerifyWhen,
+)
+
+
+class PolicyChange(Struct, frozen=True, forbid_unknown_fields=True):
+    """New values for settings of a policy; what is null stays as it is.
+
+    `windows` replaces all windows, each ``HH:MM+LENGTH``; an empty list takes them away.
+    """
+
+    auto: bool | None = None
+    retention_days: int | None = None
+    retries: int | None = None
+    timezone: str | None = None
+    windows: tuple[str, ...] | None = None
+    keep_last: int | None = None
+    suspect_drop_percent: int | None = None
+    verify: VerifyWhen | None = None
+
+
+class AddCache(Struct, frozen=True, forbid_unknown_fields=True, tag="add-cache"):
+    """Put a cache under backup; it is probed at once unless `probe` is false (C2)."""
+
+    name: str
+    url: str
+    vault: str | None = None
+    copy_to: str | None = None
+    source: SourceKind = "auto"
+    node: NodeChoice = "prefer-replica"
+    password_file: str | None = None
+    password_env: str | None = None
+    tls_ca_file: str | None = None
+    tls_cert_file: str | None = None
+    tls_key_file: str | None = None
+    tls_server_name: str | None = None
+    bandwidth: str | None = None
+    probe: bool = True
+    policy: PolicyChange | None = None
+
+
+class SetCache(Struct, frozen=True, forbid_unknown_fields=True, tag="set-cache"):
+    """Change a cache's settings; what is null stays as it is.
+
+    An empty `copy_to`, `password_file`, `password_env`, `tls_…` or `bandwidth` takes the setting
+    away.
+    """
+
+    name: str
+    url: str | None = None
+    vault: str | None = None
+    copy_to: str | None = None
+    source: SourceKind | None = None
+    node: NodeChoice | None = None
+    password_file: str | None = None
+    password_env: str | None = None
+    tls_ca_file: str | None = None
+    tls_cert_file: str | None = None
+    tls_key_file: str | None = None
+    tls_server_name: str | None = None
+    bandwidth: str | None = None
+    probe: bool = True
+    policy: PolicyChange | None = None
+
+
+class SetPolicy(Struct, frozen=True, forbid_unknown_fields=True, tag="set-policy"):
+    """Change a cache's auto-backup settings (A1-A4, A11)."""
+
+    cache: str
+    policy: PolicyChange
+
+
+class RemoveCache(Struct, frozen=True, forbid_unknown_fields=True, tag="remove-cache"):
+    """Remove a cache: its auto backups are deleted, manual ones stay (A10, M2)."""
+
+    name: str
+
+
+class RequestBackup(Struct, frozen=True, forbid_unknown_fields=True, tag="request-backup"):
+    """Make a manual backup of a cache under a name (M1)."""
+
+    cache: str
+    name: str
+
+
+class RequestAutoBackup(Struct, frozen=True, forbid_unknown_fields=True, tag="request-auto-backup"):
+    """Make an auto backup of a cache now, by its policy (A5b)."""
+
+    cache: str
+
+
+class DeleteBackup(Struct, frozen=True, forbid_unknown_fields=True, tag="delete-backup"):
+    """Delete a backup, given by id, unique prefix of one, or ``CACHE/NAME``."""
+
+    backup: str
+
+
+class CancelBackup(Struct, frozen=True, forbid_unknown_fields=True, tag="cancel-backup"):
+    """End a backup that waits or is being made, by id, unique prefix of one, or ``CACHE/NAME``."""
+
+    backup: str
+
+
+class RequestCopy(Struct, frozen=True, forbid_unknown_fields=True, tag="request-copy"):
+    """Copy a backup into another vault: `to`, or where its cache's `copy_to` says."""
+
+    backup: str
+    to: str | None = None
+
+
+class AcknowledgeBackup(Struct, frozen=True, forbid_unknown_fields=True, tag="acknowledge-backup"):
+    """Say that a suspect backup is as it should be: it counts as good from now on."""
+
+    backup: str
+
+
+class RequestRestore(Struct, frozen=True, forbid_unknown_fields=True, tag="request-restore"):
+    """Restore a backup into a running cache by replication.
+
+    `replace` allows a target that holds keys (R3); `force` names blockers to override (R2).
+    `vault` has a copy of the backup to read from; null is the backup's own.
+    """
+
+    backup: str
+    to: str
+    replace: bool = False
+    safety_backup: bool = True
+    force: tuple[str, ...] = ()
+    vault: str | None = None
+
+
+class RequestVerification(
+    Struct, frozen=True, forbid_unknown_fields=True, tag="request-verification"
+):
+    """Prove a backup as far as can be; `quick` stops at the hashes."""
+
+    backup: str
+    quick: bool = False
+
+
+Request = (
+    AddCache
+    | SetCache
+    | SetPolicy
+    | RemoveCache
+    | RequestBackup
+    | RequestAutoBackup
+    | DeleteBackup
+    | CancelBackup
+    | RequestCopy
+    | AcknowledgeBackup
+    | RequestRestore
+    | RequestVerification
+)
