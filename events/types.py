@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from events.facts import (
     INSTALLATION,
+    START,
     BackupId,
     BackupKind,
     BackupName,
@@ -20,6 +21,7 @@ from events.facts import (
     InstallationId,
     Occurrence,
     Policy,
+    Position,
     Probe,
     RestoreId,
     RestorePlan,
@@ -194,6 +196,48 @@ class BackupDeleted(_CacheEvent, frozen=True, tag="backup-deleted/1"):
     backup_id: BackupId
 
 
+class BackupRecovered(_CacheEvent, frozen=True, tag="backup-recovered/1"):
+    """A backup that the vault holds and the log had lost; all of this is from its manifest (L6)."""
+
+    backup_id: BackupId
+    kind: BackupKind
+    name: BackupName
+    vault: VaultName
+    created_at: datetime
+    snapshot: SnapshotFacts
+    stored: StoredFacts
+    attempt: int = 1
+
+
+class LogWentBack(Struct, frozen=True, forbid_unknown_fields=True, tag="log-went-back/1"):
+    """A vault knows a log that ours is not: nothing is deleted until somebody has decided (L3).
+
+    The object `witness` remembers position `known`, ours ended at `here`; `forked` says that
+    both have that position, and differ there.
+    """
+
+    vault: VaultName
+    known: Position
+    here: Position
+    witness: str
+    forked: bool = False
+
+
+class LogRecovered(Struct, frozen=True, forbid_unknown_fields=True, tag="log-recovered/1"):
+    """Somebody decided: what a vault knew was taken over, and the vault is this installation's.
+
+    `former` is whose it was, if it was another's. Up to `imported` the log is the copy that
+    lay in the vault. `backups` were registered anew, and `caches` too.
+    """
+
+    vault: VaultName
+    installation: InstallationId
+    backups: int
+    caches: tuple[CacheName, ...] = ()
+    former: InstallationId | None = None
+    imported: Position = START
+
+
 class _RestoreEvent(_CacheEvent, frozen=True):
     """`cache` is the target: its stream tells everything that was done to it."""
 
@@ -278,6 +322,9 @@ Event = (
     | RetentionExpired
     | DeletionRequested
     | BackupDeleted
+    | BackupRecovered
+    | LogWentBack
+    | LogRecovered
     | RestoreRequested
     | RestorePlanned
     | RestoreStarted
@@ -289,6 +336,6 @@ Event = (
 
 def stream_of(event: Event) -> Stream:
     """The stream an event belongs to: its cache's, or the installation's."""
-    if isinstance(event, DaemonStarted | DaemonStopped):
+    if isinstance(event, DaemonStarted | DaemonStopped | LogWentBack | LogRecovered):
         return INSTALLATION
     return cache_stream(event.cache)

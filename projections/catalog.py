@@ -32,6 +32,7 @@ from events.types import (
     BackupDeferred,
     BackupDeleted,
     BackupFailed,
+    BackupRecovered,
     BackupRequested,
     BackupSkipped,
     DeletionRequested,
@@ -51,6 +52,7 @@ class Backup(Struct, frozen=True):
 
     No attempt starts at or after `start_before` (A6). `abandoned` is why it was given up or
     skipped, and `deferred` why it could not start when its instant came.
+    `recovered` says that the log knows it from its manifest alone (L6).
     """
 
     backup_id: BackupId
@@ -75,6 +77,7 @@ class Backup(Struct, frozen=True):
     abandoned: str | None = None
     deferred: str | None = None
     deletion: Literal["command", "retention", "cache-removed"] | None = None
+    recovered: bool = False
 
 
 OfCache = Map[BackupId, Backup]
@@ -94,6 +97,7 @@ CatalogEvent = (
     | LeftoversSwept
     | DeletionRequested
     | BackupDeleted
+    | BackupRecovered
 )
 
 
@@ -107,6 +111,10 @@ def evolve(catalog: Catalog, envelope: Envelope, event: CatalogEvent) -> Catalog
             )
         case BackupDeleted():
             return catalog.set(event.cache, of_cache.delete(event.backup_id))
+        case BackupRecovered():
+            return catalog.set(
+                event.cache, of_cache.set(event.backup_id, _recovered(envelope, event))
+            )
     backup = _step(of_cache[event.backup_id], envelope, event)
     return catalog.set(event.cache, _forget_old(of_cache.set(backup.backup_id, backup), backup))
 
@@ -128,6 +136,24 @@ def requested_now(event: BackupRequested, at: datetime, *, by: str = "") -> Back
         restore_id=event.restore_id,
         occurrence=event.occurrence,
         start_before=event.start_before,
+    )
+
+
+def _recovered(envelope: Envelope, event: BackupRecovered) -> Backup:
+    return Backup(
+        backup_id=event.backup_id,
+        cache=event.cache,
+        kind=event.kind,
+        name=event.name,
+        vault=event.vault,
+        requested_at=event.created_at,
+        requested_by=envelope.who.user or envelope.who.kind,
+        phase="complete",
+        attempts=event.attempt,
+        snapshot=event.snapshot,
+        stored=event.stored,
+        completed_at=event.created_at,
+        recovered=True,
     )
 
 

@@ -26,6 +26,8 @@ from events.types import (
     DaemonStarted,
     DaemonStopped,
     Event,
+    LogRecovered,
+    LogWentBack,
     PolicySet,
     RestoreCompleted,
     RestoreFailed,
@@ -36,9 +38,10 @@ from events.types import (
     RetentionExpired,
     WindowMissed,
 )
-from projections import caches, catalog, restores, slots
+from projections import caches, catalog, recovery, restores, slots
 from projections.caches import Caches
 from projections.catalog import Catalog
+from projections.recovery import Recovery
 from projections.restores import Restores
 from projections.slots import Slots
 
@@ -80,6 +83,7 @@ class State(Struct, frozen=True):
     active: Map[CacheName, RestoreId] = Map()
     held: Map[BackupId, int] = Map()
     keys: Map[tuple[int, str], Answered] = Map()
+    recovery: Recovery = Recovery()
 
 
 def evolve(state: State, envelope: Envelope, event: Event) -> State:
@@ -106,6 +110,11 @@ def evolve(state: State, envelope: Envelope, event: Event) -> State:
             return replace(state, caches=changed, slots=without)
         case RetentionExpired():
             return state
+        case LogWentBack():
+            return replace(state, recovery=recovery.evolve(state.recovery, envelope, event))
+        case LogRecovered():
+            known = recovery.evolve(state.recovery, envelope, event)
+            return replace(state, recovery=known, installation=event.installation)
         case WindowMissed():
             return replace(state, slots=slots.evolve(state.slots, envelope, event))
         case (

@@ -12,6 +12,7 @@ from msgspec import Struct
 from events.facts import BackupId, CacheName, RestoreId
 from projections import catalog
 from projections.catalog import Backup
+from projections.recovery import may_be_swept
 from projections.restores import Restore
 from projections.state import State
 
@@ -86,13 +87,16 @@ def ready(state: State, work: Work, now: datetime) -> bool:
             backup = state.catalog[work.cache][work.backup_id]
             return waits_for(state, backup, now) is None
         case DeletionWork():
-            return work.backup_id not in state.held
+            return work.backup_id not in state.held and not state.recovery.ahead
         case RestoreWork():
             return not any(
                 backup.phase == "running" and backup.kind != "safety"
                 for backup in state.catalog.get(work.cache, {}).values()
             )
-        case SweepWork() | UndoWork():
+        case SweepWork():
+            begun = state.catalog[work.cache][work.backup_id].attempt_started_at
+            return may_be_swept(state.recovery, begun)
+        case UndoWork():
             return True
 
 

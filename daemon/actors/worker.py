@@ -4,6 +4,7 @@ Knows admission (how much runs at once) and rest (how long to leave alone what j
 Which work there is comes from the state, how it is done from the actors.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Protocol, TypeVar, assert_never
 from urllib.parse import urlsplit
@@ -18,7 +19,7 @@ from daemon.board import Board
 from daemon.errors import Failed, ValkeepError
 from daemon.ledger import Ledger
 from daemon.ports import Clock, Ids, Progress
-from events.facts import CacheName, Failure
+from events.facts import CacheName, Failure, VaultName
 from projections.state import State
 from projections.work import (
     BackupWork,
@@ -36,6 +37,8 @@ log = structlog.get_logger()
 
 RECHECK_SECONDS = 60.0
 """The wall clock may be set while we sleep: look again at least so often."""
+UNCLEAR_SECONDS = 1.0
+"""Nobody tells when a vault has been compared with the log."""
 REST_SECONDS = (1.0, 60.0)
 """First and longest rest of work that ended without getting anywhere."""
 
@@ -70,9 +73,13 @@ class Actors(Struct, frozen=True):
 
 
 class Limits(Struct, frozen=True):
-    """How much may run at once; snapshots are also limited to one per host."""
+    """How much may run at once; snapshots are also limited to one per host.
+
+    `cleared` tells whether a vault was compared with the log: nothing is deleted there before.
+    """
 
     backups: int
+    cleared: Callable[[VaultName], bool] = lambda _: True
 
 
 class _Rest(Struct):
@@ -158,6 +165,8 @@ class Worker:
 
         A safety backup is always let in: its target refuses writes until it is made.
         """
+        if isinstance(work, SweepWork | DeletionWork):
+            return self._limits.cleared(state.catalog[work.cache][work.backup_id].vault)
         if not isinstance(work, BackupWork) or work.safety:
             return True
         running = [w for w in self._running if isinstance(w, BackupWork)]
@@ -168,6 +177,8 @@ class Worker:
         """Seconds until something may become possible that no event announces."""
         now, elapsed = self._clock.now(), anyio.current_time()
         waits = [RECHECK_SECONDS]
+        if not all(self._admitted(state, w) for w in wanted if not isinstance(w, BackupWork)):
+            waits.append(UNCLEAR_SECONDS)
         instant = next_instant(state, now)
         if instant is not None:
             waits.append((instant - now).total_seconds())

@@ -20,7 +20,7 @@ async def check(asked: Asked) -> Checked:
     """Every rule's verdict, worst first."""
     moment, name = moment_of(asked), asked.queried(CheckQuery).cache
     only = None if name is None else cache_named(moment.state, name).name
-    lines = await judged(moment, asked.outside.ledger.trouble, only)
+    lines = await judged(moment, asked.outside.ledger.trouble, only, asked.outside.log_copies())
     told = tuple(
         CheckLine(
             level=line.level,

@@ -22,17 +22,21 @@ from daemon.errors import Unavailable
 from events.facts import CacheName, Failure, VaultName
 from projections import checks
 from projections.checks import Line
+from projections.log_checks import CopyStanding, log_lines
 
 AT_ONCE = 32
 """Caches that are looked at before others get a turn on the event loop."""
 
 
 async def judged(
-    moment: Moment, trouble: Unavailable | None, only: CacheName | None = None
+    moment: Moment,
+    trouble: Unavailable | None,
+    only: CacheName | None = None,
+    copies: tuple[CopyStanding, ...] = (),
 ) -> tuple[Line, ...]:
     """Every rule's verdict, worst first; on all caches or on one, and on the installation."""
     failure = Failure(trouble.code, trouble.message, trouble.hint) if trouble else None
-    lines: list[Line] = []
+    lines: list[Line] = [*log_lines(moment.state, moment.now, copies)]
     for number, portion in enumerate(checks.judge(moment.state, moment.now, failure, only)):
         if number % AT_ONCE == 0:
             await checkpoint()
@@ -46,6 +50,7 @@ async def status(
     vaults: Mapping[VaultName, str],
     trouble: Unavailable | None,
     asked: tuple[Role, str, float],
+    copies: tuple[CopyStanding, ...] = (),
 ) -> Status:
     """The whole at a glance; `asked` is the role, the daemon's version, and its uptime."""
     role, version, uptime = asked
@@ -53,7 +58,7 @@ async def status(
     unfinished = backups_of(state, None, unfinished=True)
     running = [b for b in unfinished if b.phase in ("waiting", "running")]
     restores = [state.restores[restore_id] for _, restore_id in sorted(state.active.items())]
-    lines = await judged(moment, trouble)
+    lines = await judged(moment, trouble, copies=copies)
     return Status(
         now=moment.now,
         version=version,

@@ -10,12 +10,15 @@ from typing import Protocol
 from msgspec import Struct
 
 from daemon.answers import TipView
+from daemon.answers.recovery import Recover, Recoverable, RecoveredAnswer
 from daemon.board import Standing
 from daemon.ledger import Ledger
 from daemon.ports import Clock, Offload
+from events.envelope import Who
 from events.facts import CacheSettings, Probe, RestorePlan, VaultName
 from projections.caches import Cache
 from projections.catalog import Backup
+from projections.log_checks import CopyStanding
 
 
 class Prober(Protocol):
@@ -50,6 +53,23 @@ class Tips(Protocol):
         ...
 
 
+class Recovering(Protocol):
+    """Brings back what a lost log has left in the vaults (L6)."""
+
+    async def look(self, vault: str | None) -> Recoverable:
+        """What a recovery would do; raises `NotFound` for a vault that is not configured."""
+        ...
+
+    async def recover(self, said: Recover, who: Who) -> RecoveredAnswer:
+        """Do it; raises `Rejected`, `NotFound`, or what the vaults raise."""
+        ...
+
+
+def nothing_copied() -> tuple[CopyStanding, ...]:
+    """No vault has a copy of the log."""
+    return ()
+
+
 async def no_tips() -> tuple[TipView, ...]:
     """Nobody remembers anything."""
     return ()
@@ -75,3 +95,5 @@ class Outside(Struct, frozen=True):
     version: str
     started_at: datetime
     tips: Tips = no_tips
+    recovering: Recovering | None = None
+    log_copies: Callable[[], tuple[CopyStanding, ...]] = nothing_copied

@@ -12,6 +12,7 @@ from events.types import (
     BackupDeferred,
     BackupDeleted,
     BackupFailed,
+    BackupRecovered,
     BackupRequested,
     BackupSkipped,
     CacheReconfigured,
@@ -23,6 +24,8 @@ from events.types import (
     DeletionRequested,
     Event,
     LeftoversSwept,
+    LogRecovered,
+    LogWentBack,
     PolicySet,
     RestoreCompleted,
     RestoreFailed,
@@ -58,13 +61,39 @@ _OfAttempt = (
 )
 
 
-def sentence(event: Event) -> str:
-    """What happened, without who and when."""
+def _of_installation(
+    event: DaemonStarted | DaemonStopped | BackupRecovered | LogWentBack | LogRecovered,
+) -> str:
     match event:
         case DaemonStarted():
             return f"the daemon started, version {event.version}"
         case DaemonStopped():
             return f"the daemon stopped: {event.reason}"
+        case BackupRecovered():
+            return (
+                f"backup {event.name} of {event.cache} was found in vault {event.vault} and "
+                f"registered again: {event.backup_id}"
+            )
+        case LogWentBack():
+            return (
+                f"the daemon found that vault {event.vault} knows another log: {event.witness} "
+                f"remembers position {event.known}, the log ended at {event.here}; nothing is "
+                "deleted until `valkeep recover`"
+            )
+        case LogRecovered():
+            history = f", and the history up to {event.imported}" if event.imported else ""
+            former = f", which was of installation {event.former}" if event.former else ""
+            return (
+                f"the daemon recovered vault {event.vault}{former}: {event.backups} backups and "
+                f"{len(event.caches)} caches registered{history}"
+            )
+
+
+def sentence(event: Event) -> str:
+    """What happened, without who and when."""
+    match event:
+        case DaemonStarted() | DaemonStopped() | BackupRecovered() | LogWentBack() | LogRecovered():
+            return _of_installation(event)
         case CacheRegistered() | CacheReconfigured() | CacheSuspended() | CacheRemoved():
             return _of_cache(event)
         case BackupRequested():

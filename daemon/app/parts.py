@@ -1,18 +1,22 @@
 """All parts of the daemon, made from a configuration and put together."""
 
 import os
+from functools import partial
 
 import structlog
 from msgspec import Struct, structs
 
-from daemon.actors import restore
+from daemon.actors import history, restore
 from daemon.actors.backup import BackupActor, Surroundings
+from daemon.actors.history import Keeper, Recoverer
 from daemon.actors.packing import PipelinePacker
 from daemon.actors.removal import RemovalActor
 from daemon.actors.restore import Listening, Planning, RestoreActor, UndoActor
 from daemon.actors.worker import Actors, Limits
 from daemon.api import Outside, Roles
 from daemon.app.real import RandomIds, SystemClock, Threads, password
+from daemon.app.rebuilt import Rebuilder
+from daemon.app.recovering import Recovery, copies
 from daemon.app.tips import VaultTips
 from daemon.app.vaults import openers, vault_keys
 from daemon.config import Config
@@ -25,7 +29,7 @@ from daemon.valkey.address import parse
 from daemon.valkey.caches import ServerCaches
 from daemon.valkey.connection import Timeouts
 from daemon.valkey.engine import Engine, find_engines, sound
-from events.facts import ONLY_SHARD, InstallationId, VaultName
+from events.facts import ONLY_SHARD, BackupId, InstallationId, VaultName
 from projections.catalog import Backup, stored_in
 
 log = structlog.get_logger()
@@ -43,6 +47,7 @@ class Basics(Struct, frozen=True):
     offload: Threads
     installation: InstallationId
     version: str
+    rebuilder: Rebuilder
 
 
 class Daemon:
@@ -69,6 +74,9 @@ class Daemon:
             basics.ids,
             self.keyring,
         )
+        kept = self._history()
+        self.keeper = Keeper(basics.ledger, kept)
+        self.recoverer = Recoverer(basics.ledger, kept, basics.rebuilder)
         packer = PipelinePacker(
             offload=basics.offload,
             engine=engine,
@@ -79,7 +87,7 @@ class Daemon:
             basics.ledger,
             Parts(
                 actors=self._actors(packer),
-                limits=Limits(config.daemon.max_backups),
+                limits=Limits(config.daemon.max_backups, self.keeper.clearance),
                 clock=basics.clock,
                 ids=basics.ids,
             ),
@@ -90,8 +98,20 @@ class Daemon:
         """Use the vaults of a configuration that was read again."""
         self.shelf.replace(openers(config, self.basics.offload, self.basics.ids))
         self.keyring.replace(vault_keys(config))
+        self.keeper.forget()
         self.vault_urls.clear()
         self.vault_urls.update(_urls(config))
+
+    def _history(self) -> history.Outside:
+        basics = self.basics
+        return history.Outside(
+            vaults=self.shelf,
+            keys=self.keyring,
+            clock=basics.clock,
+            ids=basics.ids,
+            offload=basics.offload,
+            installation=basics.installation,
+        )
 
     def _actors(self, packer: PipelinePacker) -> Actors:
         basics = self.basics
@@ -124,7 +144,19 @@ class Daemon:
             locate=self._locate,
             version=self.basics.version,
             started_at=self.basics.clock.now(),
-            tips=VaultTips(self.shelf, self.basics.installation),
+            tips=VaultTips(self.shelf, self.basics.installation, self._recovered),
+            recovering=Recovery(self.recoverer, self.basics.clock, self.vault_urls),
+            log_copies=partial(copies, self.keeper),
+        )
+
+    def _recovered(self) -> frozenset[BackupId]:
+        """The backups that the log knows from their manifests alone."""
+        catalog = self.basics.ledger.state.catalog
+        return frozenset(
+            backup_id
+            for of_cache in catalog.values()
+            for backup_id, backup in of_cache.items()
+            if backup.recovered
         )
 
     def _locate(self, backup: Backup) -> tuple[str, ...]:

@@ -7,11 +7,14 @@ from daemon.commands import (
     Command,
     DeleteBackup,
     ExpireBackups,
+    FinishRecovery,
     ReconcileCaches,
     RecordCache,
+    RecoverFound,
     RemoveCache,
     ReportAttemptFailed,
     ReportDeleted,
+    ReportLogWentBack,
     ReportPlan,
     ReportRestored,
     ReportRestoreFailed,
@@ -29,7 +32,17 @@ from daemon.commands import (
     StartRestore,
     StopDaemon,
 )
-from daemon.decide import attempts, backups, caches, daemon, policies, restores, retention, schedule
+from daemon.decide import (
+    attempts,
+    backups,
+    caches,
+    daemon,
+    policies,
+    recovery,
+    restores,
+    retention,
+    schedule,
+)
 from daemon.decide.decision import Context, Decision
 from projections.state import State
 
@@ -69,6 +82,8 @@ def decide(state: State, command: Command, context: Context) -> Decision:
             | ReportUndone()
         ):
             return restores.decide(state, command, context)
+        case ReportLogWentBack() | RecoverFound() | FinishRecovery():
+            return recovery.decide(state, command)
         case StartDaemon() | StopDaemon():
             return daemon.decide(state, command, context)
         case _:

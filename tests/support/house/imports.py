@@ -130,6 +130,21 @@ HOUSE: Mapping[str, Room] = {
         ),
         ("msgspec", "anyio", "structlog"),
     ),
+    "daemon.actors.history": Room(
+        (
+            *TRUTH,
+            "events.audit",
+            "events.chain",
+            "events.codec",
+            "projections",
+            "daemon.actors.bulkhead",
+            "daemon.actors.seams",
+            "daemon.commands",
+            "daemon.ledger",
+            "daemon.storage",
+        ),
+        ("msgspec", "anyio", "structlog", "immutables"),
+    ),
     "daemon.api": Room(
         (
             *TRUTH,

@@ -49,6 +49,9 @@ GOLDEN = (
     "cache-reconfigured-3",
     "policy-set-2",
     "snapshot-taken-2",
+    "backup-recovered-1",
+    "log-went-back-1",
+    "log-recovered-1",
 )
 
 
