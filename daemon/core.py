@@ -35,7 +35,7 @@ class Core:
     def __init__(self, ledger: Ledger, parts: Parts) -> None:
         self.ledger = ledger
         self.worker = Worker(ledger, parts.actors, parts.limits, parts.clock, parts.ids)
-        self.scheduler = Scheduler(ledger, parts.clock)
+        self.scheduler = Scheduler(ledger, parts.clock, parts.limits.cleared)
 
     async def run(self, start: StartDaemon, declared: ReconcileCaches | None) -> None:
         """Record the start, settle what was cut off, then work for ever.

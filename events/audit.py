@@ -10,9 +10,10 @@ from datetime import datetime
 import msgspec
 from msgspec import Struct
 
-from events.chain import EMPTY, Stored, broken, envelope_bytes, follow, follow_stored
+from events.chain import EMPTY, HINT, Stored, broken, envelope_bytes, follow, follow_stored
 from events.envelope import Head, Record, Who
 from events.facts import CommitId, Position, Stream
+from events.log import LogCorrupt
 
 
 class Verdict(Struct, frozen=True):
@@ -88,6 +89,20 @@ def verify_export(lines: Iterable[bytes], start: Head = EMPTY) -> Verdict:
         tip = Head(record.position, record.hash)
         count += 1
     return Verdict(count, tip.position, tip.hash)
+
+
+def told(line: bytes) -> tuple[Head, Record]:
+    """The record in one line of an export, and the head that the line says it follows.
+
+    The record follows from that head by its hash; whether that head is right is for the caller
+    to know, by the line before. Raises `LogCorrupt`.
+    """
+    try:
+        found = _decoder.decode(line)
+        before = Head(Position(found.position - 1), bytes.fromhex(found.previous_hash))
+    except ValueError as error:
+        raise LogCorrupt(f"a line of a copy of the log cannot be read: {error}", HINT) from error
+    return before, _record(before, line)
 
 
 def _line(before: Head, record: Record) -> bytes:

@@ -22,8 +22,6 @@ from events.facts import (
     Occurrence,
     Policy,
     Probe,
-    ProofLevel,
-    Receipt,
     RestoreId,
     RestorePlan,
     RestoreResult,
@@ -32,9 +30,17 @@ from events.facts import (
     Stream,
     VaultFault,
     VaultName,
-    VerificationId,
     cache_stream,
 )
+from events.proofs import (
+    BackupVerified,
+    VerificationAbandoned,
+    VerificationFailed,
+    VerificationPutOff,
+    VerificationRequested,
+    VerificationStarted,
+)
+from events.recoveries import BackupRecovered, LogRecovered, LogWentBack
 from events.suspicions import SuspicionEvent
 
 
@@ -234,55 +240,6 @@ class BackupDeleted(_CacheEvent, frozen=True, tag="backup-deleted/1"):
     backup_id: BackupId
 
 
-class _VerificationEvent(_CacheEvent, frozen=True):
-    """`backup_id` is held from the request to the end."""
-
-    backup_id: BackupId
-    verification_id: VerificationId
-
-
-class VerificationRequested(_VerificationEvent, frozen=True, tag="verification-requested/1"):
-    """Somebody, or the policy, wants a receipt; `quick` asks for the level ``hashes`` alone."""
-
-    cause: Literal["command", "policy"]
-    quick: bool = False
-
-
-class VerificationStarted(_VerificationEvent, frozen=True, tag="verification-started/1"):
-    """One try begins, from zero (R7)."""
-
-    attempt: int
-
-
-class VerificationPutOff(_VerificationEvent, frozen=True, tag="verification-put-off/1"):
-    """A try came to nothing for a reason that says nothing of the backup; another follows."""
-
-    failure: Failure
-    retry_at: datetime
-
-
-class VerificationAbandoned(_VerificationEvent, frozen=True, tag="verification-abandoned/1"):
-    """No more tries: nothing was learnt of the backup, and what was known of it still holds."""
-
-    failure: Failure
-
-
-class BackupVerified(_VerificationEvent, frozen=True, tag="backup-verified/1"):
-    """The stored backup is proven, as far as the receipt says."""
-
-    receipt: Receipt
-
-
-class VerificationFailed(_VerificationEvent, frozen=True, tag="verification-failed/1"):
-    """The stored backup is not what it should be, and no longer counts as good.
-
-    A later verification that reaches at least `level` without a failure takes that back.
-    """
-
-    level: ProofLevel
-    failure: Failure
-
-
 class _RestoreEvent(_CacheEvent, frozen=True):
     """`cache` is the target: its stream tells everything that was done to it."""
 
@@ -380,6 +337,9 @@ Event = (
     | VerificationAbandoned
     | BackupVerified
     | VerificationFailed
+    | BackupRecovered
+    | LogWentBack
+    | LogRecovered
     | RestoreRequested
     | RestorePlanned
     | RestoreStarted
@@ -393,6 +353,8 @@ Event = (
 
 def stream_of(event: Event) -> Stream:
     """The stream an event belongs to: its cache's, or the installation's."""
-    if isinstance(event, DaemonStarted | DaemonStopped | VaultExamined):
+    if isinstance(
+        event, DaemonStarted | DaemonStopped | VaultExamined | LogWentBack | LogRecovered
+    ):
         return INSTALLATION
     return cache_stream(event.cache)

@@ -34,6 +34,8 @@ from events.facts import (
     StoredFacts,
     VaultName,
 )
+from events.proofs import BackupVerified, VerificationAbandoned, VerificationFailed
+from events.recoveries import BackupRecovered
 from events.suspicions import BackupSuspected, Suspicion, SuspicionAcknowledged, SuspicionEvent
 from events.types import (
     AttemptStarted,
@@ -45,14 +47,11 @@ from events.types import (
     BackupFailed,
     BackupRequested,
     BackupSkipped,
-    BackupVerified,
     DeletionRequested,
     LeftoversStuck,
     LeftoversSwept,
     RetryScheduled,
     SnapshotTaken,
-    VerificationAbandoned,
-    VerificationFailed,
 )
 from projections import copies
 from projections.copies import Copies, Copy
@@ -71,7 +70,7 @@ class Backup(Struct, frozen=True):
     or cancelled, and `deferred` why it could not start when its instant came. A call of the
     attempts that are `stuck` has not returned: what they left is swept apart from the rest.
     `cleared` says that its own vault has confirmed the deletion, while a copy elsewhere is still
-    to go.
+    to go. `recovered` says that the log knows it from its manifest alone (L6).
     """
 
     backup_id: BackupId
@@ -104,6 +103,7 @@ class Backup(Struct, frozen=True):
     suspicion: Suspicion | None = None
     acknowledged_at: datetime | None = None
     proof: Proof = UNPROVEN
+    recovered: bool = False
 
     @property
     def suspect(self) -> bool:
@@ -140,6 +140,7 @@ CatalogEvent = (
     | BackupVerified
     | VerificationFailed
     | VerificationAbandoned
+    | BackupRecovered
 )
 
 
@@ -157,6 +158,10 @@ def evolve(catalog: Catalog, envelope: Envelope, event: CatalogEvent) -> Catalog
             known = of_cache[event.backup_id]
             known = replace(known, proof=judged(known.proof, envelope, event))
             return catalog.set(event.cache, of_cache.set(event.backup_id, known))
+        case BackupRecovered():
+            return catalog.set(
+                event.cache, of_cache.set(event.backup_id, _recovered(envelope, event))
+            )
     backup = _step(of_cache[event.backup_id], envelope, event)
     return catalog.set(event.cache, _forget_old(of_cache.set(backup.backup_id, backup), backup))
 
@@ -178,6 +183,24 @@ def requested_now(event: BackupRequested, at: datetime, *, by: str = "") -> Back
         restore_id=event.restore_id,
         occurrence=event.occurrence,
         start_before=event.start_before,
+    )
+
+
+def _recovered(envelope: Envelope, event: BackupRecovered) -> Backup:
+    return Backup(
+        backup_id=event.backup_id,
+        cache=event.cache,
+        kind=event.kind,
+        name=event.name,
+        vault=event.vault,
+        requested_at=event.created_at,
+        requested_by=envelope.who.user or envelope.who.kind,
+        phase="complete",
+        attempts=event.attempt,
+        snapshot=event.snapshot,
+        stored=event.stored,
+        completed_at=event.created_at,
+        recovered=True,
     )
 
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from events.envelope import Envelope
 from events.facts import BackupId, CacheName, Failure, ProofLevel, Receipt, VerificationId
-from events.types import (
+from events.proofs import (
     BackupVerified,
     VerificationAbandoned,
     VerificationFailed,

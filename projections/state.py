@@ -13,6 +13,13 @@ from msgspec.structs import replace
 
 from events.envelope import Envelope, IdempotencyKey
 from events.facts import START, BackupId, CacheName, InstallationId, Position, RestoreId, Stream
+from events.proofs import (
+    BackupVerified,
+    VerificationAbandoned,
+    VerificationFailed,
+    VerificationRequested,
+)
+from events.recoveries import LogRecovered, LogWentBack
 from events.types import (
     AttemptStarted,
     BackupAbandoned,
@@ -20,7 +27,6 @@ from events.types import (
     BackupCompleted,
     BackupRequested,
     BackupSkipped,
-    BackupVerified,
     CacheReconfigured,
     CacheRegistered,
     CacheRemoved,
@@ -37,15 +43,13 @@ from events.types import (
     RestoreStarted,
     RetentionExpired,
     VaultExamined,
-    VerificationAbandoned,
-    VerificationFailed,
-    VerificationRequested,
     WindowMissed,
 )
-from projections import caches, catalog, copies, proofs, restores, slots, vaults
+from projections import caches, catalog, copies, proofs, recovery, restores, slots, vaults
 from projections.caches import Caches
 from projections.catalog import Backup, Catalog
 from projections.proofs import Verifications
+from projections.recovery import Recovery
 from projections.restores import Restores
 from projections.slots import Slots
 from projections.vaults import Vaults
@@ -90,6 +94,7 @@ class State(Struct, frozen=True):
     held: Map[BackupId, int] = Map()
     keys: Map[tuple[int, str], Answered] = Map()
     vaults: Vaults = Map()
+    recovery: Recovery = Recovery()
 
 
 def evolve(state: State, envelope: Envelope, event: Event) -> State:
@@ -106,12 +111,8 @@ def evolve(state: State, envelope: Envelope, event: Event) -> State:
     if isinstance(event, proofs.ProofEvent):
         return _verification(state, envelope, event)
     match event:
-        case DaemonStarted():
-            return replace(state, installation=event.installation, started_at=envelope.at, up=True)
-        case DaemonStopped():
-            return replace(state, up=False)
-        case VaultExamined():
-            return replace(state, vaults=vaults.evolve(state.vaults, envelope, event))
+        case DaemonStarted() | DaemonStopped() | VaultExamined() | LogWentBack() | LogRecovered():
+            return _installation(state, envelope, event)
         case CacheRegistered() | CacheReconfigured() | CacheSuspended() | PolicySet():
             return replace(state, caches=caches.evolve(state.caches, envelope, event))
         case CacheRemoved():
@@ -133,6 +134,25 @@ def evolve(state: State, envelope: Envelope, event: Event) -> State:
             return _restore(state, envelope, event)
         case _:
             return _backup(state, envelope, event)
+
+
+def _installation(
+    state: State,
+    envelope: Envelope,
+    event: DaemonStarted | DaemonStopped | VaultExamined | LogWentBack | LogRecovered,
+) -> State:
+    match event:
+        case DaemonStarted():
+            return replace(state, installation=event.installation, started_at=envelope.at, up=True)
+        case DaemonStopped():
+            return replace(state, up=False)
+        case VaultExamined():
+            return replace(state, vaults=vaults.evolve(state.vaults, envelope, event))
+        case LogWentBack():
+            return replace(state, recovery=recovery.evolve(state.recovery, envelope, event))
+        case LogRecovered():
+            known = recovery.evolve(state.recovery, envelope, event)
+            return replace(state, recovery=known, installation=event.installation)
 
 
 def fold(records: Iterable[tuple[Envelope, Event]], state: State | None = None) -> State:

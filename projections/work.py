@@ -14,6 +14,7 @@ from projections import catalog
 from projections.catalog import Backup
 from projections.copies import Copy, in_vault
 from projections.proofs import Verification
+from projections.recovery import may_be_swept
 from projections.restores import Restore
 from projections.state import State
 
@@ -162,7 +163,8 @@ def ready(state: State, work: Work, now: datetime) -> bool:
             return waits_for(state, backup, now) is None
         case DeletionWork():
             stuck = state.catalog[work.cache][work.backup_id].stuck
-            return work.backup_id not in state.held and not stuck
+            is_free = work.backup_id not in state.held and not stuck
+            return is_free and not state.recovery.ahead
         case RestoreWork():
             return not any(
                 backup.phase == "running" and backup.kind != "safety"
@@ -173,10 +175,14 @@ def ready(state: State, work: Work, now: datetime) -> bool:
             return copy is not None and copy_may_start(copy, now)
         case UncopyWork():
             going = state.catalog[work.cache][work.backup_id].phase == "deleting"
-            return not going or work.backup_id not in state.held
+            is_free = not going or work.backup_id not in state.held
+            return is_free and not state.recovery.ahead
         case VerificationWork():
             return proving_waits_for(state, state.verifications[work.backup_id], now) is None
-        case SweepWork() | UndoWork():
+        case SweepWork():
+            begun = state.catalog[work.cache][work.backup_id].attempt_started_at
+            return may_be_swept(state.recovery, begun)
+        case UndoWork():
             return True
 
 

@@ -19,7 +19,8 @@ from daemon.errors import Unavailable, ValkeepError
 from daemon.ledger import Ledger
 from daemon.ports import Clock
 from events.envelope import Who
-from events.facts import CacheName
+from events.facts import CacheName, VaultName
+from projections.recovery import retention_rests
 from projections.retention import expired, next_expiry, released
 from projections.schedule import agenda
 from projections.state import State
@@ -40,6 +41,8 @@ REST_SECONDS = (1.0, 15.0)
 """First and longest rest after the log could not be written."""
 PUT_OFF = timedelta(seconds=5)
 """Until a cache is looked at again for which something is still due, or was refused."""
+UNCLEAR = timedelta(seconds=5)
+"""Until retention is looked at again whose vault has not been compared with the log yet."""
 CRASHED = timedelta(minutes=10)
 """Until a cache is looked at again whose agenda our own program failed in."""
 
@@ -122,8 +125,12 @@ class Leaps:
 class Scheduler:
     """Keeps every cache's schedule and retention going."""
 
-    def __init__(self, ledger: Ledger, clock: Clock) -> None:
+    def __init__(
+        self, ledger: Ledger, clock: Clock, cleared: Callable[[VaultName], bool] = lambda _: True
+    ) -> None:
+        """`cleared` tells whether a vault was compared with the log: nothing expires before."""
         self._ledger = ledger
+        self._cleared = cleared
         self._clock = clock
         self._deadlines = Deadlines()
         self._seen = ledger.state
@@ -209,14 +216,15 @@ class Scheduler:
     async def _advance(self, name: CacheName) -> None:
         """Have decided what is due for a cache, and look at it again."""
         await self._ledger.execute(AdvanceSchedule(name), SCHEDULER)
-        if not self._held(self._clock.now()):
+        if not self._held(name, self._clock.now()):
             await self._ledger.execute(ExpireBackups(name), RETENTION)
         await self._look(name, self._again)
 
     async def _look(self, name: CacheName, if_due: Callable[[CacheName], None]) -> None:
         """Tell whether something is due for a cache; if not, note when something may be."""
         state, now = self._ledger.state, self._clock.now()
-        found, gone, held = agenda(state, name, now), expired(state, name, now), self._held(now)
+        found, gone = agenda(state, name, now), expired(state, name, now)
+        held = self._held(name, now)
         if found.steps or (gone and not held):
             if_due(name)
             return
@@ -227,5 +235,10 @@ class Scheduler:
         """Something came due while the last was stored."""
         self._deadlines.set(name, self._clock.now() + PUT_OFF)
 
-    def _held(self, now: datetime) -> timedelta:
-        return self._leaps.left(now) if self._leaps else timedelta(0)
+    def _held(self, name: CacheName, now: datetime) -> timedelta:
+        """How long a cache's retention has to wait, by the clock and by what the vaults know."""
+        state = self._ledger.state
+        leapt = self._leaps.left(now) if self._leaps else timedelta(0)
+        cache = state.caches.get(name)
+        unclear = cache is not None and not self._cleared(cache.settings.vault)
+        return max(leapt, retention_rests(state.recovery, now), UNCLEAR * unclear)

@@ -5,6 +5,7 @@ that work which gets nowhere is ended, and given up if it does not even end (fau
 Which work there is comes from the state, how it is done from the actors.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Protocol, TypeVar, assert_never
 
@@ -19,7 +20,7 @@ from daemon.board import Board
 from daemon.errors import Failed, ValkeepError
 from daemon.ledger import Ledger
 from daemon.ports import Clock, Ids, Progress
-from events.facts import Failure
+from events.facts import Failure, VaultName
 from projections.hosts import expected_host
 from projections.state import State
 from projections.work import (
@@ -41,6 +42,8 @@ log = structlog.get_logger()
 
 RECHECK_SECONDS = 60.0
 """The wall clock may be set while we sleep: look again at least so often."""
+UNCLEAR_SECONDS = 1.0
+"""Nobody tells when a vault has been compared with the log."""
 REST_SECONDS = (1.0, 60.0)
 """First and longest rest of work that ended without getting anywhere."""
 
@@ -87,11 +90,13 @@ class Limits(Struct, frozen=True):
     """How much may run at once; snapshots are also limited to one per host.
 
     Work that gives no sign of life for `stall_seconds` is ended; a restore sooner than that.
+    `cleared` tells whether a vault was compared with the log: nothing is deleted there before.
     """
 
     backups: int
     stall_seconds: float = 900.0
     verifications: int = 1
+    cleared: Callable[[VaultName], bool] = lambda _: True
 
     def silence(self, work: Work) -> float:
         """How long this work may be silent."""
@@ -224,6 +229,10 @@ class Worker:
             return not any(isinstance(running, CopyWork) for running in self._running)
         if isinstance(work, VerificationWork):
             return self._has_room_to_prove(work)
+        if isinstance(work, UncopyWork):
+            return self._limits.cleared(work.vault)
+        if isinstance(work, SweepWork | DeletionWork):
+            return self._limits.cleared(state.catalog[work.cache][work.backup_id].vault)
         if not isinstance(work, BackupWork) or work.safety:
             return True
         if len(self._hosts) >= self._limits.backups:
@@ -245,6 +254,8 @@ class Worker:
         """Seconds until something may become possible that no event announces."""
         now, elapsed = self._clock.now(), anyio.current_time()
         waits = [RECHECK_SECONDS]
+        if not all(self._admitted(state, w) for w in wanted if not isinstance(w, BackupWork)):
+            waits.append(UNCLEAR_SECONDS)
         instant = next_instant(state, now)
         if instant is not None:
             waits.append((instant - now).total_seconds())

@@ -21,7 +21,8 @@ async def check(asked: Asked) -> Checked:
     moment, name = moment_of(asked), asked.queried(CheckQuery).cache
     only = None if name is None else cache_named(moment.state, name).name
     outside = asked.outside
-    lines = await judged(moment, outside.ledger.trouble, only, vaults=outside.vaults)
+    copies = outside.log_copies()
+    lines = await judged(moment, outside.ledger.trouble, only, vaults=outside.vaults, copies=copies)
     told = tuple(
         CheckLine(
             level=line.level,

@@ -37,6 +37,7 @@ from daemon.ledger import KeyedBy, Outcome
 from events.copies import CopyRequested
 from events.envelope import Who
 from events.facts import CacheSettings, Probe
+from events.proofs import VerificationRequested
 from events.suspicions import SuspicionAcknowledged
 from events.types import (
     BackupCancelled,
@@ -48,7 +49,6 @@ from events.types import (
     DeletionRequested,
     PolicySet,
     RestoreRequested,
-    VerificationRequested,
 )
 
 _Told = (

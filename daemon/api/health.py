@@ -23,6 +23,7 @@ from events.facts import CacheName, Failure, VaultName
 from projections import checks, vault_checks
 from projections.catalog import copies_in
 from projections.checks import Line
+from projections.log_checks import CopyStanding, log_lines
 
 AT_ONCE = 32
 """Caches that are looked at before others get a turn on the event loop."""
@@ -34,10 +35,14 @@ async def judged(
     only: CacheName | None = None,
     *,
     vaults: Mapping[VaultName, str],
+    copies: tuple[CopyStanding, ...] = (),
 ) -> tuple[Line, ...]:
     """Every rule's verdict, worst first; on all caches or on one, and on the installation."""
     failure = Failure(trouble.code, trouble.message, trouble.hint) if trouble else None
-    lines: list[Line] = list(vault_checks.judge(moment.state, vaults, only))
+    lines: list[Line] = [
+        *vault_checks.judge(moment.state, vaults, only),
+        *log_lines(moment.state, moment.now, copies),
+    ]
     for number, portion in enumerate(checks.judge(moment.state, moment.now, failure, only)):
         if number % AT_ONCE == 0:
             await checkpoint()
@@ -51,6 +56,7 @@ async def status(
     vaults: Mapping[VaultName, str],
     trouble: Unavailable | None,
     asked: tuple[Role, str, float],
+    copies: tuple[CopyStanding, ...] = (),
 ) -> Status:
     """The whole at a glance; `asked` is the role, the daemon's version, and its uptime."""
     role, version, uptime = asked
@@ -58,7 +64,7 @@ async def status(
     unfinished = backups_of(state, None, unfinished=True)
     running = [b for b in unfinished if b.phase in ("waiting", "running")]
     restores = [state.restores[restore_id] for _, restore_id in sorted(state.active.items())]
-    lines = await judged(moment, trouble, vaults=vaults)
+    lines = await judged(moment, trouble, vaults=vaults, copies=copies)
     return Status(
         now=moment.now,
         version=version,

@@ -73,6 +73,7 @@ async def status(asked: Asked) -> Status:
         vaults=outside.vaults,
         trouble=outside.ledger.trouble,
         asked=(asked.role, outside.version, uptime),
+        copies=outside.log_copies(),
     )
 
 

@@ -4,9 +4,20 @@ from daemon import answers
 from daemon.answers.check import Checked
 from daemon.answers.doctor import Examined
 from daemon.answers.policy import PolicyDetail, PolicyPlan
+from daemon.answers.recovery import Recover, Recoverable, RecoveredAnswer
 from daemon.answers.retention import Forecast, Retained
 from daemon.answers.schedule import Schedule
-from daemon.api import check, commands, policies, proofs, queries, retention, schedule, streams
+from daemon.api import (
+    check,
+    commands,
+    policies,
+    proofs,
+    queries,
+    recovery,
+    retention,
+    schedule,
+    streams,
+)
 from daemon.api.asked import Asked
 from daemon.api.openapi import Document, document
 from daemon.api.route import Route
@@ -172,6 +183,24 @@ ROUTES: tuple[Route, ...] = (
         "The whole log with its hashes, for checking elsewhere",
         streams.ExportLine,
         lines=streams.export,
+    ),
+    Route(
+        "GET",
+        "/v1/recovery",
+        "admin",
+        "What the vaults know that the log does not; changes nothing",
+        Recoverable,
+        recovery.look,
+        query=recovery.RecoveryQuery,
+    ),
+    Route(
+        "POST",
+        "/v1/recovery",
+        "admin",
+        "Take over what the vaults know",
+        RecoveredAnswer,
+        recovery.recover,
+        body=Recover,
     ),
     Route("GET", "/openapi.json", "viewer", "This description", Document, _described),
 )

@@ -11,13 +11,16 @@ from msgspec import Struct
 
 from daemon.answers import TipView
 from daemon.answers.doctor import Examined
+from daemon.answers.recovery import Recover, Recoverable, RecoveredAnswer
 from daemon.board import Standing
 from daemon.errors import NotFound
 from daemon.ledger import Ledger
 from daemon.ports import Clock, Offload
+from events.envelope import Who
 from events.facts import CacheSettings, Probe, RestorePlan, VaultName
 from projections.caches import Cache
 from projections.catalog import Backup
+from projections.log_checks import CopyStanding
 
 
 class Prober(Protocol):
@@ -55,6 +58,23 @@ class Tips(Protocol):
     async def __call__(self) -> tuple[TipView, ...]:
         """One for each vault; a vault that cannot be read says so instead of raising."""
         ...
+
+
+class Recovering(Protocol):
+    """Brings back what a lost log has left in the vaults (L6)."""
+
+    async def look(self, vault: str | None) -> Recoverable:
+        """What a recovery would do; raises `NotFound` for a vault that is not configured."""
+        ...
+
+    async def recover(self, said: Recover, who: Who) -> RecoveredAnswer:
+        """Do it; raises `Rejected`, `NotFound`, or what the vaults raise."""
+        ...
+
+
+def nothing_copied() -> tuple[CopyStanding, ...]:
+    """No vault has a copy of the log."""
+    return ()
 
 
 async def no_tips() -> tuple[TipView, ...]:
@@ -97,3 +117,5 @@ class Outside(Struct, frozen=True):
     tips: Tips = no_tips
     doctor: Doctor = no_doctor
     encrypted: Callable[[VaultName], bool] = lambda _: False
+    recovering: Recovering | None = None
+    log_copies: Callable[[], tuple[CopyStanding, ...]] = nothing_copied

@@ -7,7 +7,17 @@ from typing import assert_never
 
 from daemon.api.sentences_of_copies import of_copy, of_suspicion
 from daemon.api.sentences_proof import of_proof
+from daemon.api.sentences_recovery import of_recovery
 from events.copies import CopyEvent
+from events.proofs import (
+    BackupVerified,
+    VerificationAbandoned,
+    VerificationFailed,
+    VerificationPutOff,
+    VerificationRequested,
+    VerificationStarted,
+)
+from events.recoveries import BackupRecovered, LogRecovered, LogWentBack
 from events.suspicions import SuspicionEvent
 from events.types import (
     AttemptStarted,
@@ -19,7 +29,6 @@ from events.types import (
     BackupFailed,
     BackupRequested,
     BackupSkipped,
-    BackupVerified,
     CacheReconfigured,
     CacheRegistered,
     CacheRemoved,
@@ -41,11 +50,6 @@ from events.types import (
     RetryScheduled,
     SnapshotTaken,
     VaultExamined,
-    VerificationAbandoned,
-    VerificationFailed,
-    VerificationPutOff,
-    VerificationRequested,
-    VerificationStarted,
     WindowMissed,
 )
 from projections.policy import window_text
@@ -76,6 +80,8 @@ _OfAttempt = (
 def sentence(event: Event) -> str:
     """What happened, without who and when."""
     match event:
+        case BackupRecovered() | LogWentBack() | LogRecovered():
+            return of_recovery(event)
         case DaemonStarted() | DaemonStopped() | VaultExamined():
             return _of_installation(event)
         case CacheRegistered() | CacheReconfigured() | CacheSuspended() | CacheRemoved():

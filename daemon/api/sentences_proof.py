@@ -3,7 +3,7 @@
 from typing import assert_never
 
 from events.facts import Receipt
-from events.types import (
+from events.proofs import (
     BackupVerified,
     VerificationAbandoned,
     VerificationFailed,

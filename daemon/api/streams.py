@@ -198,7 +198,8 @@ def _compare(tip: TipView, found: str, head: Position) -> None:
             f"The log went back from {tip.position} to {head}: {what} was written when it "
             f"had {tip.position} events.",
             "The log's file was cut or replaced by an older copy. Delete nothing until you know "
-            "which; backups that the log has forgotten are still in the vault.",
+            "which; backups that the log has forgotten are still in the vault: `valkeep recover` "
+            "shows them.",
         )
     raise Failed(
         "log-replaced",

@@ -1,14 +1,16 @@
 """All parts of the daemon, made from a configuration and put together."""
 
 import os
+from functools import partial
 from pathlib import Path
 
 import structlog
 from msgspec import Struct, structs
 
-from daemon.actors import restore
+from daemon.actors import history, restore
 from daemon.actors.backup import BackupActor, Surroundings
 from daemon.actors.copy import Between, CopyActor
+from daemon.actors.history import Keeper, Recoverer
 from daemon.actors.packing import PipelinePacker
 from daemon.actors.removal import RemovalActor
 from daemon.actors.restore import Listening, Planning, RestoreActor, UndoActor
@@ -17,6 +19,8 @@ from daemon.actors.worker import Actors, Limits
 from daemon.api import Outside, Roles
 from daemon.app.doctor import make_bedside, make_doctor
 from daemon.app.real import RandomIds, SystemClock, Threads, password
+from daemon.app.rebuilt import Rebuilder
+from daemon.app.recovering import Recovery, copies
 from daemon.app.room import free_memory_bytes
 from daemon.app.tips import VaultTips
 from daemon.app.vaults import Sickroom, openers, vault_keys
@@ -34,7 +38,7 @@ from daemon.valkey.caches import ServerCaches
 from daemon.valkey.connection import Timeouts
 from daemon.valkey.engine import find_engines, sound
 from daemon.valkey.loader import sweep
-from events.facts import ONLY_SHARD, InstallationId, VaultName
+from events.facts import ONLY_SHARD, BackupId, InstallationId, VaultName
 from projections.catalog import Backup, stored_in
 
 log = structlog.get_logger()
@@ -52,6 +56,7 @@ class Basics(Struct, frozen=True):
     offload: Threads
     installation: InstallationId
     version: str
+    rebuilder: Rebuilder
     spool: Spool | None = None
 
 
@@ -80,6 +85,16 @@ class Daemon:
             basics.ids,
             self.keyring,
         )
+        kept = self._history()
+        self.keeper = Keeper(basics.ledger, kept)
+        self.recoverer = Recoverer(basics.ledger, kept, basics.rebuilder)
+        self.core = Core(basics.ledger, self._at_work(config, engines))
+        self._sickroom = Sickroom(self.shelf, basics.ids, basics.clock, config)
+        self.doctor, self.rounds = self._doctor(config, engines)
+        self.outside = self._outside()
+
+    def _at_work(self, config: Config, engines: Engines) -> Parts:
+        basics = self.basics
         packer = PipelinePacker(
             offload=basics.offload,
             engine=engines.chosen,
@@ -87,18 +102,13 @@ class Daemon:
             level=config.storage.compression_level,
             spool=basics.spool,
         )
-        self.core = Core(
-            basics.ledger,
-            Parts(
-                actors=self._actors(packer, self._prover(config, engines)),
-                limits=Limits(config.daemon.max_backups, config.timeouts.job_stall_seconds),
-                clock=basics.clock,
-                ids=basics.ids,
-            ),
+        limits = Limits(
+            config.daemon.max_backups,
+            config.timeouts.job_stall_seconds,
+            cleared=self.keeper.clearance,
         )
-        self._sickroom = Sickroom(self.shelf, basics.ids, basics.clock, config)
-        self.doctor, self.rounds = self._doctor(config, engines)
-        self.outside = self._outside()
+        actors = self._actors(packer, self._prover(config, engines))
+        return Parts(actors=actors, limits=limits, clock=basics.clock, ids=basics.ids)
 
     def take_vaults(self, config: Config) -> None:
         """Use the vaults of a configuration that was read again, and its limit of bandwidth."""
@@ -106,6 +116,7 @@ class Daemon:
         self.bandwidth.set(config.daemon.bandwidth)
         self.shelf.replace(openers(config, basics.offload, basics.ids, basics.clock, basics.spool))
         self.keyring.replace(vault_keys(config))
+        self.keeper.forget()
         self.vault_urls.clear()
         self.vault_urls.update(_urls(config))
         self._sickroom.replace(config)
@@ -118,6 +129,17 @@ class Daemon:
             engines=engines.usable,
             directory=Path(config.daemon.data_dir, "engine"),
             free_bytes=free_memory_bytes,
+        )
+
+    def _history(self) -> history.Outside:
+        basics = self.basics
+        return history.Outside(
+            vaults=self.shelf,
+            keys=self.keyring,
+            clock=basics.clock,
+            ids=basics.ids,
+            offload=basics.offload,
+            installation=basics.installation,
         )
 
     def _actors(self, packer: PipelinePacker, prover: EngineProver) -> Actors:
@@ -164,9 +186,21 @@ class Daemon:
             locate=self._locate,
             version=self.basics.version,
             started_at=self.basics.clock.now(),
-            tips=VaultTips(self.shelf, self.basics.installation),
+            tips=VaultTips(self.shelf, self.basics.installation, self._recovered),
             doctor=self.doctor,
             encrypted=lambda name: self.keyring.sealing(name) is not None,
+            recovering=Recovery(self.recoverer, self.basics.clock, self.vault_urls),
+            log_copies=partial(copies, self.keeper),
+        )
+
+    def _recovered(self) -> frozenset[BackupId]:
+        """The backups that the log knows from their manifests alone."""
+        catalog = self.basics.ledger.state.catalog
+        return frozenset(
+            backup_id
+            for of_cache in catalog.values()
+            for backup_id, backup in of_cache.items()
+            if backup.recovered
         )
 
     def _locate(self, backup: Backup) -> tuple[str, ...]:

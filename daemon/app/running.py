@@ -16,6 +16,7 @@ import anyio
 import structlog
 from anyio.abc import TaskStatus
 from msgspec import Struct, structs
+from msgspec.structs import replace
 
 from daemon.api import access_for, listening
 from daemon.api import serve as serve_socket
@@ -24,6 +25,7 @@ from daemon.app.memory import give_back_large_buffers
 from daemon.app.notify import notify
 from daemon.app.parts import Basics, Daemon, build
 from daemon.app.real import RandomIds, SystemClock, Threads, clock_offset
+from daemon.app.rebuilt import Rebuilder, Tools, swap_in
 from daemon.app.settings import LOG_NAME, Settings, read
 from daemon.app.spool import open_spool
 from daemon.app.vaults import none_is_missed
@@ -41,6 +43,10 @@ log = structlog.get_logger()
 
 HARD_END_SECONDS = 25
 """After this much shutting down the process ends whatever it waits for: the log is safe."""
+
+
+ANSWER_SECONDS = 0.5
+"""Until the caller who asked for a recovery has its answer."""
 
 
 class Run(Struct, frozen=True):
@@ -67,6 +73,14 @@ def serve(config_path: str | None) -> int:
 
 
 async def _serve(run: Run) -> None:
+    """Serve until told to end; on a log that was recovered meanwhile, from the start."""
+    while await _serve_once(run):
+        log.info("daemon starts again on the recovered log")
+        run = replace(run, settings=read(run.config_path))
+
+
+async def _serve_once(run: Run) -> bool:
+    """One run of the daemon; whether it is to go on with a log that was recovered."""
     config = run.settings.config
     if run.clock.offset:
         log.warning("clock moved for a test", by=str(run.clock.offset), now=str(run.clock.now()))
@@ -78,11 +92,13 @@ async def _serve(run: Run) -> None:
             _make(Path(directory_of(vault.url)), setting="XDG_DATA_HOME")
     async with AsyncExitStack() as stack:
         door = stack.enter_context(listening(Path(config.daemon.socket)))
+        swap_in(folder / LOG_NAME)
         events = await stack.enter_async_context(open_log(folder / LOG_NAME, pid=os.getpid()))
         daemon = await _put_together(run, events)
         stack.push_async_callback(daemon.shelf.aclose)
         with one_error():
             await _live(daemon, run, door)
+        return daemon.basics.rebuilder.wanted.is_set()
 
 
 async def _put_together(run: Run, events: SqliteLog) -> Daemon:
@@ -91,9 +107,10 @@ async def _put_together(run: Run, events: SqliteLog) -> Daemon:
     await ledger.load()
     none_is_missed(run.settings.config, ledger.state)
     installation = ledger.state.installation or InstallationId(ids.new())
-    offload = Threads()
+    path = Path(run.settings.config.daemon.data_dir, LOG_NAME)
+    offload, rebuilder = Threads(), Rebuilder(path, Tools(run.clock, ids))
     spool = await open_spool(run.settings.config, installation, offload)
-    basics = Basics(ledger, run.clock, ids, offload, installation, run.version, spool)
+    basics = Basics(ledger, run.clock, ids, offload, installation, run.version, rebuilder, spool)
     return await build(run.settings.config, basics, os.environ.get("PATH", ""))
 
 
@@ -121,12 +138,23 @@ async def _live(daemon: Daemon, run: Run, door: socket.socket) -> None:
             working.start_soon(serve_socket, door, daemon.outside, access)
             working.start_soon(daemon.core.run, start, run.settings.declared())
             working.start_soon(daemon.rounds.run)
+            working.start_soon(daemon.keeper.run)
+            working.start_soon(_end_when_recovered, daemon, working.cancel_scope)
             notify(READY="1", MAINPID=str(os.getpid()))
             log.info("daemon started", socket=run.settings.config.daemon.socket, pid=os.getpid())
         notify(STOPPING="1")
         await daemon.core.stop("told to end")
+        if not daemon.basics.rebuilder.wanted.is_set():
+            await daemon.keeper.flush()
         writing.cancel_scope.cancel()
     log.info("daemon stopped")
+
+
+async def _end_when_recovered(daemon: Daemon, working: anyio.CancelScope) -> None:
+    """A log was rebuilt from a vault's copy: end this run, so that the next one takes it."""
+    await daemon.basics.rebuilder.wanted.wait()
+    await anyio.sleep(ANSWER_SECONDS)
+    working.cancel()
 
 
 async def _obey_signals(

@@ -45,6 +45,7 @@ class Root(Tree):
         "retention": Branch("daemon.cli.retention", "retention", "Which backups go when, and why."),
         "events": Branch("daemon.cli.event", "events", "What happened, by whom and when."),
         "audit": Branch("daemon.cli.audit", "audit", "Prove that nobody edited the history."),
+        "recover": Branch("daemon.cli.recover", "recover", "Bring back what a lost log has left."),
         "serve": Branch("daemon.cli.serve", "serve", "Run the daemon."),
         "config": Branch("daemon.cli.configuration", "config", "Check or begin a configuration."),
     }

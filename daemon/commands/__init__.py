@@ -20,6 +20,14 @@ from daemon.commands.asked import (
     SetCache,
     SetPolicy,
 )
+from daemon.commands.found import (
+    FinishRecovery,
+    FoundBackup,
+    FoundCache,
+    FoundDeletion,
+    RecoverFound,
+    ReportLogWentBack,
+)
 from daemon.commands.said import (
     AdvanceSchedule,
     CopyReport,
@@ -65,10 +73,15 @@ __all__ = [
     "DeclaredCache",
     "DeleteBackup",
     "ExpireBackups",
+    "FinishRecovery",
+    "FoundBackup",
+    "FoundCache",
+    "FoundDeletion",
     "PolicyChange",
     "ProofReport",
     "ReconcileCaches",
     "RecordCache",
+    "RecoverFound",
     "RemoveCache",
     "Report",
     "ReportAttemptFailed",
@@ -76,6 +89,7 @@ __all__ = [
     "ReportCopyFailed",
     "ReportCopyGone",
     "ReportDeleted",
+    "ReportLogWentBack",
     "ReportPlan",
     "ReportRefuted",
     "ReportRestoreFailed",
@@ -128,5 +142,8 @@ Command = (
     | StartRestore
     | RequestSafetyBackup
     | ReportVault
+    | ReportLogWentBack
+    | RecoverFound
+    | FinishRecovery
     | Report
 )

@@ -10,14 +10,17 @@ from daemon.commands import (
     CopyReport,
     DeleteBackup,
     ExpireBackups,
+    FinishRecovery,
     ReconcileCaches,
     RecordCache,
+    RecoverFound,
     RemoveCache,
     ReportAttemptFailed,
     ReportCopied,
     ReportCopyFailed,
     ReportCopyGone,
     ReportDeleted,
+    ReportLogWentBack,
     ReportPlan,
     ReportRefuted,
     ReportRestored,
@@ -52,6 +55,7 @@ from daemon.decide import (
     copies,
     daemon,
     policies,
+    recovery,
     restores,
     retention,
     schedule,
@@ -112,6 +116,8 @@ def decide(state: State, command: Command, context: Context) -> Decision:
             return restores.decide(state, command, context)
         case ReportVault():
             return vaults.decide(state, command)
+        case ReportLogWentBack() | RecoverFound() | FinishRecovery():
+            return recovery.decide(state, command)
         case StartDaemon() | StopDaemon():
             return daemon.decide(state, command, context)
         case _:

@@ -15,6 +15,7 @@ from daemon.decide.decision import (
     checked_backup_name,
     known_backup,
     known_cache,
+    log_is_whole,
     superseded,
     suspended,
 )
@@ -95,6 +96,7 @@ def _safety(state: State, command: RequestSafetyBackup, context: Context) -> Bac
 
 def _deletion(state: State, command: DeleteBackup) -> tuple[Event, ...]:
     backup = known_backup(state, command.backup)
+    log_is_whole(state)
     what = f"Backup {backup.cache}/{backup.name}"
     if backup.phase != "complete":
         raise Rejected(

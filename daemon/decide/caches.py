@@ -10,7 +10,14 @@ from daemon.commands import (
     RemoveCache,
     SetCache,
 )
-from daemon.decide.decision import Context, Decision, checked_cache_name, declared, known_cache
+from daemon.decide.decision import (
+    Context,
+    Decision,
+    checked_cache_name,
+    declared,
+    known_cache,
+    log_is_whole,
+)
 from daemon.decide.policies import changed, declared_events, policy_events
 from daemon.decide.schedule import settled
 from daemon.decide.verifications import given_up
@@ -75,6 +82,7 @@ def _recorded(state: State, command: RecordCache) -> CacheRegistered | CacheReco
 
 def _removed(state: State, command: RemoveCache) -> tuple[Event, ...]:
     cache = known_cache(state, command.name)
+    log_is_whole(state)
     if cache.declared and cache.suspended is None:
         raise declared(cache)
     events: list[Event] = []

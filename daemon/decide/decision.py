@@ -12,6 +12,7 @@ from events.types import Event, stream_of
 from projections import catalog
 from projections.caches import Cache
 from projections.catalog import Backup
+from projections.recovery import told, went_back
 from projections.state import State
 
 CACHE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
@@ -120,6 +121,17 @@ def known_backup(state: State, reference: str) -> Backup:
             "Give more of the id, or CACHE/NAME.",
         )
     return found[0]
+
+
+def log_is_whole(state: State) -> None:
+    """Refuse to delete while a vault knows more than the log does (L3)."""
+    ahead = went_back(state.recovery)
+    if ahead is not None:
+        raise Rejected(
+            "log-went-back",
+            f"Nothing is deleted at present: {told(ahead)}.",
+            "`valkeep recover` shows what the vault knows, and mends the log.",
+        )
 
 
 def backup_by_id(state: State, backup_id: BackupId) -> Backup:

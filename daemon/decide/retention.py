@@ -9,6 +9,8 @@ from projections.state import State
 
 def decide(state: State, command: ExpireBackups, context: Context) -> Decision:
     """For each backup that a cache's retention no longer covers: why, and that it is to go."""
+    if state.recovery.ahead:
+        return Decision(())
     events: list[Event] = []
     for expiry in expired(state, command.cache, context.now):
         events += [

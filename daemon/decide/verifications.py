@@ -18,14 +18,16 @@ from daemon.commands import (
 from daemon.decide.decision import Context, Decision, known_backup, superseded
 from daemon.errors import Rejected
 from events.facts import BackupId, Failure, Policy, VerificationId
-from events.types import (
+from events.proofs import (
     BackupVerified,
-    Event,
     VerificationAbandoned,
     VerificationFailed,
     VerificationPutOff,
     VerificationRequested,
     VerificationStarted,
+)
+from events.types import (
+    Event,
 )
 from projections.catalog import Backup
 from projections.local import local

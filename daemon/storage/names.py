@@ -9,12 +9,14 @@ import re
 
 from daemon.errors import BadRequest
 from daemon.storage.vault import ObjectName
-from events.facts import BackupId, CacheName, InstallationId, ShardName
+from events.facts import BackupId, CacheName, InstallationId, Position, ShardName
 
 OWNER = ObjectName("valkeep.json")
 """Whose vault this is (S2)."""
 CACHES = "caches/"
 """The prefix of every backup."""
+LOG = "log/"
+"""The prefix of the copies of the log."""
 
 _CACHE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _BACKUP_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
@@ -25,6 +27,7 @@ _FOLDER = re.compile(rf"caches/{_CACHE.pattern}/{_BACKUP_ID.pattern}{_ATTEMPT}/"
 _MANIFEST = re.compile(
     rf"caches/({_CACHE.pattern})/({_BACKUP_ID.pattern}){_ATTEMPT}/manifest\.json"
 )
+_LOG_SEGMENT = re.compile(r"log/([0-9]{12,19})-([0-9]{12,19})\.ndjson\.zst(\.age)?")
 MOST_ATTEMPTS = 99
 _INSTALLATION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _CANARY_FOLDER = re.compile(rf"canary-{_INSTALLATION.pattern}/")
@@ -88,6 +91,24 @@ def canary_folder(installation: InstallationId) -> str:
     """
     _check("installation id", value=installation, rule=_INSTALLATION)
     return f"canary-{installation}/"
+
+
+def log_object(*, first: Position, last: Position, encrypted: bool = False) -> ObjectName:
+    """Where a copy of these positions of the log lies; the names sort by position."""
+    return ObjectName(f"{LOG}{first:012}-{last:012}.ndjson.zst{'.age' if encrypted else ''}")
+
+
+def log_span_of(name: ObjectName) -> tuple[Position, Position, bool] | None:
+    """First and last position, and whether it is encrypted; None for any other object."""
+    found = _LOG_SEGMENT.fullmatch(name)
+    if found is None or not 1 <= int(found[1]) <= int(found[2]):
+        return None
+    return Position(int(found[1])), Position(int(found[2])), found[3] is not None
+
+
+def log_object_aside(name: ObjectName, mark: str) -> ObjectName:
+    """Where a copy of a log that was given up is kept; it is no longer read."""
+    return ObjectName(f"{LOG}aside-{mark}/{name.removeprefix(LOG)}")
 
 
 def checked_segments(name: ObjectName) -> tuple[str, ...]:

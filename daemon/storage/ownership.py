@@ -85,6 +85,32 @@ def _foreign(vault: Vault, found: Owner) -> Permanent:
     )
 
 
+async def take_over(
+    vault: Vault, installation: InstallationId, *, former: InstallationId | None
+) -> None:
+    """Write our name into a vault that was another's; the caller was told to by a person.
+
+    Raises ``vault-contested`` if it is no longer the one whose it was when that was decided.
+    """
+    found = await owner(vault)
+    if found is not None and found.installation == installation:
+        return
+    if (found.installation if found else None) != former:
+        raise _contested(vault)
+    await vault.put(OWNER, _encoded(installation))
+    found = await owner(vault)
+    if found is None or found.installation != installation:
+        raise _contested(vault)
+
+
+def _contested(vault: Vault) -> Transient:
+    return Transient(
+        "vault-contested",
+        f"somebody else has put a name into {OWNER} of {vault.url} at the same time",
+        "make sure that one daemon alone uses it, then run the command again",
+    )
+
+
 def _encoded(installation: InstallationId) -> bytes:
     return msgspec.json.encode(Owner(format=1, installation=installation))
 

@@ -26,21 +26,19 @@ class Tip(Struct, frozen=True):
     sha256: str
 
 
-async def newest_tip(vault: Vault, installation: InstallationId) -> Tip | None:
+async def newest_tip(
+    vault: Vault, installation: InstallationId, *, but: frozenset[BackupId] = frozenset()
+) -> Tip | None:
     """What the newest backup of this installation remembers; None if it has none there.
 
     Lists the whole vault. Backup ids begin with their time, so the greatest is the newest.
+    Those in `but` are passed over: the log knows them from their manifests alone.
     Raises what the vault raises, and `Permanent` for a manifest that cannot be read.
     """
-    found: list[tuple[BackupId, CacheName, int]] = []
-    async with aclosing(vault.list(names.CACHES)) as objects:
-        async for info in objects:
-            backup = names.manifest_of(info.name)
-            if backup is not None:
-                cache, backup_id, attempt = backup
-                found.append((backup_id, cache, attempt))
     newest: Tip | None = None
-    for backup_id, cache, attempt in sorted(found, reverse=True):
+    for backup_id, cache, attempt in await listed(vault):
+        if backup_id in but:
+            continue
         if newest is not None and backup_id[:_SECOND] != newest.backup_id[:_SECOND]:
             break
         manifest = await read_manifest(vault, cache, backup_id, attempt=attempt)
@@ -49,3 +47,15 @@ async def newest_tip(vault: Vault, installation: InstallationId) -> Tip | None:
         if ours and (newest is None or tip.position > newest.position):
             newest = tip
     return newest
+
+
+async def listed(vault: Vault) -> list[tuple[BackupId, CacheName, int]]:
+    """Every backup that has a manifest, and the attempt that made it; the newest first."""
+    found: list[tuple[BackupId, CacheName, int]] = []
+    async with aclosing(vault.list(names.CACHES)) as objects:
+        async for info in objects:
+            backup = names.manifest_of(info.name)
+            if backup is not None:
+                cache, backup_id, attempt = backup
+                found.append((backup_id, cache, attempt))
+    return sorted(found, reverse=True)

@@ -23,7 +23,7 @@ from daemon.commands import (
 )
 from daemon.errors import Rejected
 from daemon.valkey.engine import Engine, find_engines
-from events.types import (
+from events.proofs import (
     BackupVerified,
     VerificationAbandoned,
     VerificationFailed,

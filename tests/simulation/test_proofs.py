@@ -4,12 +4,10 @@ import pytest
 
 from daemon.actors.verify import actor
 from events.facts import Receipt
+from events.proofs import VerificationAbandoned, VerificationFailed, VerificationRequested
 from events.types import (
     DeletionRequested,
     Event,
-    VerificationAbandoned,
-    VerificationFailed,
-    VerificationRequested,
 )
 from projections.catalog import Backup
 from tests.simulation.breaking import Mutation, Patch, deciding, prove

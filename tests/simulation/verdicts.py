@@ -8,7 +8,10 @@ import hashlib
 from collections.abc import Iterator
 
 from daemon.storage.catalog import decode
-from events.types import BackupVerified, DeletionRequested, VerificationFailed
+from events.proofs import BackupVerified, VerificationFailed
+from events.types import (
+    DeletionRequested,
+)
 from tests.simulation.view import Entry, View, folder_of
 
 Complaints = Iterator[str]

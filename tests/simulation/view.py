@@ -13,6 +13,12 @@ from msgspec.structs import replace
 
 from events.envelope import Envelope, Record
 from events.facts import BackupId, BackupKind, CacheName, Occurrence, Policy
+from events.proofs import (
+    BackupVerified,
+    VerificationAbandoned,
+    VerificationFailed,
+    VerificationRequested,
+)
 from events.suspicions import BackupSuspected, SuspicionAcknowledged
 from events.types import (
     AttemptStarted,
@@ -23,7 +29,6 @@ from events.types import (
     BackupFailed,
     BackupRequested,
     BackupSkipped,
-    BackupVerified,
     CacheReconfigured,
     CacheRegistered,
     CacheRemoved,
@@ -36,9 +41,6 @@ from events.types import (
     RetentionExpired,
     RetryScheduled,
     SnapshotTaken,
-    VerificationAbandoned,
-    VerificationFailed,
-    VerificationRequested,
     WindowMissed,
 )
 from projections.state import State, evolve

@@ -8,7 +8,10 @@ from daemon.commands import DeleteBackup, RemoveCache, ReportStored, StartAttemp
 from daemon.ledger import Ledger
 from daemon.ports import Progress
 from events.facts import CacheName, VerificationId
-from events.types import Event, VerificationRequested
+from events.proofs import VerificationRequested
+from events.types import (
+    Event,
+)
 from projections.work import BackupWork, DeletionWork, VerificationWork, Work
 from tests.simulation.virtual import virtually
 from tests.support.given import ANNA, DAEMON

@@ -56,7 +56,7 @@ class Room(Struct, frozen=True):
     pure: bool = False
 
 
-OF_TYPES = ("events.copies", "events.suspicions")
+OF_TYPES = ("events.copies", "events.proofs", "events.recoveries", "events.suspicions")
 """Events that have files of their own; `events.types` has the union of all."""
 TRUTH = ("events.facts", "events.types", "events.envelope", "events.log", *OF_TYPES)
 EVERYWHERE = ("events.facts",)  # the vocabulary
@@ -68,6 +68,8 @@ HOUSE: Mapping[str, Room] = {
     "events.facts": Room((), ("msgspec",), pure=True),
     "events.types": Room(OF_TYPES, ("msgspec",), pure=True),
     "events.copies": Room((), ("msgspec",), pure=True),
+    "events.proofs": Room((), ("msgspec",), pure=True),
+    "events.recoveries": Room((), ("msgspec",), pure=True),
     "events.suspicions": Room((), ("msgspec",), pure=True),
     "events.chain": Room(("events",), ("msgspec",), pure=True),
     "events.sqlite": Room(("events",), ("msgspec", "anyio", "aiosqlite")),
@@ -141,6 +143,21 @@ HOUSE: Mapping[str, Room] = {
             "daemon.valkey",
         ),
         ("msgspec", "anyio", "structlog"),
+    ),
+    "daemon.actors.history": Room(
+        (
+            *TRUTH,
+            "events.audit",
+            "events.chain",
+            "events.codec",
+            "projections",
+            "daemon.actors.bulkhead",
+            "daemon.actors.seams",
+            "daemon.commands",
+            "daemon.ledger",
+            "daemon.storage",
+        ),
+        ("msgspec", "anyio", "structlog", "immutables"),
     ),
     "daemon.api": Room(
         (

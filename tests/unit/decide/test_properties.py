@@ -45,6 +45,12 @@ from daemon.commands import (
 from daemon.decide import Context, decide
 from daemon.errors import ValkeepError
 from events.facts import INSTALLATION, BackupId, CacheName, InstallationId, Policy, RestoreId
+from events.proofs import (
+    BackupVerified,
+    VerificationAbandoned,
+    VerificationFailed,
+    VerificationRequested,
+)
 from events.types import (
     AttemptStarted,
     BackupAbandoned,
@@ -54,7 +60,6 @@ from events.types import (
     BackupFailed,
     BackupRequested,
     BackupSkipped,
-    BackupVerified,
     CacheRegistered,
     DeletionRequested,
     Event,
@@ -64,9 +69,6 @@ from events.types import (
     RestoreFailed,
     RestoreRequested,
     RetryScheduled,
-    VerificationAbandoned,
-    VerificationFailed,
-    VerificationRequested,
     WindowMissed,
     stream_of,
 )

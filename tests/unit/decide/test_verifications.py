@@ -27,16 +27,18 @@ from events.facts import (
     VerifyWhen,
     Window,
 )
-from events.types import (
-    BackupCompleted,
+from events.proofs import (
     BackupVerified,
-    DeletionRequested,
-    PolicySet,
     VerificationAbandoned,
     VerificationFailed,
     VerificationPutOff,
     VerificationRequested,
     VerificationStarted,
+)
+from events.types import (
+    BackupCompleted,
+    DeletionRequested,
+    PolicySet,
 )
 from projections.state import State
 from tests.support.given import NOON, At, given, refused, when

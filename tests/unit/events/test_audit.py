@@ -8,7 +8,7 @@ from hashlib import sha256
 import pytest
 from msgspec import structs
 
-from events.audit import Verdict, export, verify, verify_export
+from events.audit import Verdict, export, told, verify, verify_export
 from events.chain import EMPTY
 from events.envelope import Entry, Head
 from events.facts import Position, Stream
@@ -122,3 +122,15 @@ async def test_what_would_break_the_lines_is_not_exported(log: InMemoryLog, data
     await log.append([odd])
     with pytest.raises(LogCorrupt, match="position 4 is not JSON"):
         await lines_of(log)
+
+
+async def test_a_line_tells_its_record_and_what_came_before(log: InMemoryLog) -> None:
+    """Each line of an export is proven by itself; one that was changed is refused."""
+    records, tip = await all_of(log), EMPTY
+    for record, line in zip(records, await lines_of(log), strict=True):
+        before, found = told(line)
+        assert (tip, record) == (before, found)
+        tip = Head(record.position, record.hash)
+    for bad in (b"", b"{}\n", line.replace(b"b-", b"c-"), line[: len(line) // 2]):
+        with pytest.raises(LogError):
+            told(bad)

@@ -68,6 +68,9 @@ GOLDEN = (
     "verification-abandoned-1",
     "backup-verified-1",
     "verification-failed-1",
+    "backup-recovered-1",
+    "log-went-back-1",
+    "log-recovered-1",
 )
 
 

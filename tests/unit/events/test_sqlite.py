@@ -345,3 +345,19 @@ async def test_stream_behind_its_index_is_named(path: Path) -> None:
     with pytest.raises(LogError, match="position 2 is beyond the end of a"):
         async with open_log(path, pid=ME) as log:
             await all_of(log)
+
+
+async def test_a_copy_of_a_log_is_the_log(filled: Path, tmp_path: Path) -> None:
+    """Records restored into a fresh log are the old ones by their hashes, and it goes on."""
+    copy = tmp_path / "copy.sqlite"
+    async with open_log(filled, pid=ME) as old, open_log(copy, pid=ME) as new:
+        records = await all_of(old)
+        await new.restore(records[:4])
+        with pytest.raises(LogCorrupt):
+            await new.restore(records[5:])
+        await new.restore(records[4:])
+        assert await old.head() == await new.head()
+    async with open_log(copy, pid=ME) as new:
+        assert records == await all_of(new)
+        (answer,) = await new.append([commit("more", {"a": 10})])
+        assert isinstance(answer, Appended)

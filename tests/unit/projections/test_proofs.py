@@ -3,14 +3,12 @@
 from datetime import datetime, timedelta
 
 from events.facts import BackupId, Failure, Policy, Receipt, VerificationId, Window
+from events.proofs import BackupVerified, VerificationFailed, VerificationRequested
 from events.types import (
-    BackupVerified,
     Event,
     PolicySet,
     RestoreCompleted,
     SnapshotTaken,
-    VerificationFailed,
-    VerificationRequested,
 )
 from projections.assurance import assurance
 from projections.check_proofs import Said, proofs

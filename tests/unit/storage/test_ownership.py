@@ -3,10 +3,10 @@
 import anyio
 import pytest
 
-from daemon.errors import Permanent
+from daemon.errors import Permanent, Transient
 from daemon.storage.memory import MemoryVault
 from daemon.storage.names import OWNER
-from daemon.storage.ownership import claim, owner
+from daemon.storage.ownership import claim, owner, take_over
 from events.facts import InstallationId
 
 pytestmark = pytest.mark.anyio
@@ -70,3 +70,19 @@ async def test_fields_of_later_versions_are_passed_over() -> None:
     vault = MemoryVault()
     await vault.put(OWNER, b'{"format":1,"installation":"ours","since":"2026"}')
     assert (await claim(vault, OURS)).installation == OURS
+
+
+async def test_a_vault_is_taken_over_from_whom_it_was_decided() -> None:
+    """Taking over is repeatable, and refused where the owner is not the one that was shown."""
+    vault = MemoryVault()
+    await claim(vault, THEIRS)
+
+    with pytest.raises(Transient) as refused:
+        await take_over(vault, OURS, former=InstallationId("somebody"))
+    assert refused.value.code == "vault-contested"
+    for _ in range(2):
+        await take_over(vault, OURS, former=THEIRS)
+
+    assert (await claim(vault, OURS)).installation == OURS
+    with pytest.raises(Permanent):
+        await claim(vault, THEIRS)
