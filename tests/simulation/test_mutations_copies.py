@@ -7,6 +7,7 @@ import pytest
 from daemon.actors import copy
 from daemon.actors.worker import Worker
 from daemon.storage import copying
+from daemon.storage.bandwidth import LimitedVault
 from daemon.storage.catalog import write_manifest
 from daemon.storage.manifest import Manifest
 from daemon.storage.vault import ObjectName, Vault
@@ -43,9 +44,10 @@ def copies_come_before_the_record(patch: Patch) -> None:
     """Something is in the second vault before the log knows of a copy."""
 
     async def early(vault: Vault, manifest: Manifest) -> str:
-        assert isinstance(vault, FarVault)
+        assert isinstance(vault, LimitedVault)
+        assert isinstance(vault._vault, FarVault)
         name = ObjectName(f"caches/{manifest.cache}/{manifest.backup_id}/early")
-        await FarVault(vault._line, SECOND).put(name, b"")
+        await FarVault(vault._vault._line, SECOND).put(name, b"")
         return await write_manifest(vault, manifest)
 
     patch.setattr("daemon.actors.backup.write_manifest", early)

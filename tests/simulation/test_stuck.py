@@ -24,7 +24,7 @@ from tests.simulation.virtual import START
 from tests.simulation.world import Life, Plan, World
 from tests.support.samples import ORDERS, SETTINGS, add_cache
 
-LONG = PolicyChange(auto=True, retries=3, timezone="UTC", windows=("12:01+3h",))
+LONG = PolicyChange(auto=True, retries=3, timezone="UTC", windows=("12:01+3h",), verify="never")
 AUTO = "auto-20260301-1201"
 HOUR = 60 * MINUTE
 OF_THE_CACHE = ("snapshot", "piece", "facts")
