@@ -43,6 +43,7 @@ def page(detail: BackupDetail, width: int) -> Iterator[str]:
         yield "copies"
         for copy in view.copies:
             yield from facts([(copy.vault, _copy(detail, copy))], indent="  ", width=width)
+    if detail.stored is not None:
         yield "proof"
         yield from facts(list(pairs(view)), indent="  ", width=width)
     if detail.objects:

@@ -199,7 +199,8 @@ async def test_a_vault_that_cannot_delete_is_an_alarm_on_day_one(
 
     assert checked.out.startswith("WARNING vault: vault main: it cannot delete: retention will not")
     assert "the keys need the permission s3:DeleteObject" in checked.out
-    assert "  hint: The keys need the permission s3:DeleteObject." in printed.out
+    assert "PROBLEM vault main: It cannot delete" in printed.out
+    assert "s3:DeleteObject" in printed.out
     assert "OK in all: " in well.out
 
 
