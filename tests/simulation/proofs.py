@@ -15,7 +15,7 @@ from tests.simulation.stories import ask, one_backup
 from tests.simulation.virtual import START
 from tests.simulation.world import PATIENCE_SECONDS, Life, Script
 
-TWICE = replace(DAILY, windows=("12:01+15m", "12:20+15m"))
+TWICE = replace(DAILY, windows=("12:01+15m", "12:20+15m"), verify="daily")
 
 
 def damage(life: Life, number: int) -> None:
