@@ -60,7 +60,7 @@ async def damaged(life: Life) -> None:
 
 async def removed_meanwhile(life: Life) -> None:
     """A cache is removed as soon as its auto backup is to be proven."""
-    await add(life)
+    await add(life, replace(DAILY, verify="daily"))
     while not life.ledger.state.verifications:
         await life.ledger.changed(life.ledger.state)
         if life.loop.time() > 20 * MINUTE or not life.ledger.state.caches:
