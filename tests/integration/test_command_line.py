@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from subprocess import PIPE
 
@@ -40,6 +41,18 @@ async def said_by(process: Process, words: str) -> str:
     return said
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C reaches programs that are started here, also where whoever runs us ignores it.
+
+    A shell ignores it for what it runs in the background, and children inherit that.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 async def test_ctrl_c_leaves_the_work_to_the_daemon() -> None:
     """Ctrl-C while waiting ends with 130, and says that the work goes on and how to see it."""
     async with serving(registered()) as api:
