@@ -19,7 +19,7 @@ from daemon.storage.spool import Spool, SpoolFile
 
 log = structlog.get_logger()
 
-MEMORY_BYTES = 16 << 20
+MEMORY_BYTES = 8 << 20
 SEGMENT_BYTES = 64 << 20
 LARGEST_CHUNK_BYTES = 1 << 20
 
