@@ -47,6 +47,9 @@ UPCASTS: Mapping[str, Upcast] = {
     "leftovers-swept/1": Upcast("leftovers-swept/2", _unchanged),
     "snapshot-taken/1": Upcast("snapshot-taken/2", _unchanged),
     "restore-requested/1": Upcast("restore-requested/2", _unchanged),
+    "restore-requested/2": Upcast("restore-requested/3", _unchanged),
+    "restore-planned/1": Upcast("restore-planned/2", _unchanged),
+    "restore-completed/1": Upcast("restore-completed/2", _unchanged),
 }
 """From every tag that was ever written and is no longer a type; may only grow."""
 

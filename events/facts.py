@@ -8,7 +8,10 @@ each other.
 from datetime import date, datetime
 from typing import Literal, NewType
 
-from msgspec import Struct
+from msgspec import field
+
+from events.fact import Fact
+from events.moves import KeysMoved, RestoreMethod
 
 CacheName = NewType("CacheName", str)
 """1 to 64 characters, ``[A-Za-z0-9][A-Za-z0-9_-]*`` (rule C1); names become folders."""
@@ -43,10 +46,6 @@ ProofLevel = Literal["hashes", "parsed", "loaded"]
 def cache_stream(cache: CacheName) -> Stream:
     """The stream that holds every event of one cache."""
     return Stream(f"cache/{cache}")
-
-
-class Fact(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Base of every stored value: immutable, and strict when it is read back."""
 
 
 class CacheSettings(Fact, frozen=True):
@@ -139,7 +138,7 @@ class ServerFacts(Fact, frozen=True):
     modules: tuple[str, ...] = ()
     functions: tuple[str, ...] = ()
     acl_users: tuple[str, ...] = ()
-    settings: dict[str, str] = {}
+    settings: dict[str, str] = field(default_factory=dict)
     unknown: tuple[str, ...] = ()
 
 
@@ -240,7 +239,7 @@ class Receipt(Fact, frozen=True):
     engine: str | None = None
     keys: int | None = None
     expired: int | None = None
-    keys_per_database: dict[int, int] = {}
+    keys_per_database: dict[int, int] = field(default_factory=dict)
     reason: str = ""
     notes: tuple[str, ...] = ()
 
@@ -320,7 +319,10 @@ class RestorePlan(Fact, frozen=True):
     """What a restore will do to its target, decided before anything is touched (R2).
 
     ``load_mode`` is the ``repl-diskless-load`` to use. ``clients`` and ``by_hand`` say what
-    clients will see, and what to type if our host dies in the middle.
+    clients will see, and what to type if our host dies in the middle. ``seconds`` is how long it
+    will take, from what ``seconds_basis`` names; ``peak_bytes`` the memory that the target needs
+    at most. ``consequences`` are sentences on failure, AOF and replicas. ``keys`` counts what a
+    restore by keys found, where it looked.
     """
 
     findings: tuple[Finding, ...]
@@ -329,6 +331,12 @@ class RestorePlan(Fact, frozen=True):
     target_keys: int
     clients: tuple[str, ...] = ()
     by_hand: tuple[str, ...] = ()
+    method: RestoreMethod = "replication"
+    seconds: float | None = None
+    seconds_basis: str = ""
+    peak_bytes: int | None = None
+    consequences: tuple[str, ...] = ()
+    keys: KeysMoved | None = None
 
 
 class RestoreResult(Fact, frozen=True):
@@ -341,3 +349,4 @@ class RestoreResult(Fact, frozen=True):
     total_seconds: float
     lost_offset_bytes: int | None = None
     warnings: tuple[str, ...] = ()
+    moved: KeysMoved | None = None

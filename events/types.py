@@ -32,6 +32,7 @@ from events.facts import (
     VaultName,
     cache_stream,
 )
+from events.moves import KeysWish, RestoreMethod
 from events.proofs import (
     BackupVerified,
     VerificationAbandoned,
@@ -42,6 +43,7 @@ from events.proofs import (
 )
 from events.recoveries import BackupRecovered, LogRecovered, LogWentBack
 from events.suspicions import SuspicionEvent
+from events.transfers import ExportEvent
 
 
 class DaemonStarted(Struct, frozen=True, forbid_unknown_fields=True, tag="daemon-started/1"):
@@ -246,10 +248,11 @@ class _RestoreEvent(_CacheEvent, frozen=True):
     restore_id: RestoreId
 
 
-class RestoreRequested(_RestoreEvent, frozen=True, tag="restore-requested/2"):
+class RestoreRequested(_RestoreEvent, frozen=True, tag="restore-requested/3"):
     """Somebody wants a backup's data in a running cache; the backup is held until the end.
 
-    `vault` is the one to read from, where that is said: the backup's own, or a copy's.
+    `vault` is the one to read from, where that is said: the backup's own, or a copy's. `keys` is
+    there for the method of that name. `undoes` is the restore that this one takes back (R7).
     """
 
     backup_id: BackupId
@@ -258,9 +261,12 @@ class RestoreRequested(_RestoreEvent, frozen=True, tag="restore-requested/2"):
     safety_backup: bool
     force: tuple[str, ...] = ()
     vault: VaultName | None = None
+    method: RestoreMethod = "replication"
+    keys: KeysWish | None = None
+    undoes: RestoreId | None = None
 
 
-class RestorePlanned(_RestoreEvent, frozen=True, tag="restore-planned/1"):
+class RestorePlanned(_RestoreEvent, frozen=True, tag="restore-planned/2"):
     """The plan that will be followed, overrides included (R2)."""
 
     plan: RestorePlan
@@ -282,7 +288,7 @@ class RestoreStarted(_RestoreEvent, frozen=True, tag="restore-started/1"):
     replication_id: str
 
 
-class RestoreCompleted(_RestoreEvent, frozen=True, tag="restore-completed/1"):
+class RestoreCompleted(_RestoreEvent, frozen=True, tag="restore-completed/2"):
     """The target serves the data and has made it durable, or the result says it has not (R6)."""
 
     result: RestoreResult
@@ -348,6 +354,7 @@ Event = (
     | RestoreFailed
     | CopyEvent
     | SuspicionEvent
+    | ExportEvent
 )
 
 

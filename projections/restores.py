@@ -21,6 +21,7 @@ from events.facts import (
     RestoreResult,
     VaultName,
 )
+from events.moves import KeysWish, RestoreMethod
 from events.types import (
     RestoreCompleted,
     RestoreFailed,
@@ -47,6 +48,9 @@ class Restore(Struct, frozen=True):
     requested_at: datetime
     requested_by: str
     vault: VaultName | None = None
+    method: RestoreMethod = "replication"
+    keys: KeysWish | None = None
+    undoes: RestoreId | None = None
     phase: Phase = "requested"
     plan: RestorePlan | None = None
     started: RestoreStarted | None = None
@@ -86,6 +90,9 @@ def _requested(envelope: Envelope, event: RestoreRequested) -> Restore:
         requested_at=envelope.at,
         requested_by=envelope.who.user or envelope.who.kind,
         vault=event.vault,
+        method=event.method,
+        keys=event.keys,
+        undoes=event.undoes,
     )
 
 

@@ -20,6 +20,7 @@ from events.proofs import (
     VerificationRequested,
 )
 from events.recoveries import LogRecovered, LogWentBack
+from events.transfers import ExportEvent, ExportRequested
 from events.types import (
     AttemptStarted,
     BackupAbandoned,
@@ -45,9 +46,10 @@ from events.types import (
     VaultExamined,
     WindowMissed,
 )
-from projections import caches, catalog, copies, proofs, recovery, restores, slots, vaults
+from projections import caches, catalog, copies, exports, proofs, recovery, restores, slots, vaults
 from projections.caches import Caches
 from projections.catalog import Backup, Catalog
+from projections.exports import Exports
 from projections.proofs import Verifications
 from projections.recovery import Recovery
 from projections.restores import Restores
@@ -91,6 +93,7 @@ class State(Struct, frozen=True):
     open_backups: Map[BackupId, CacheName] = Map()
     active: Map[CacheName, RestoreId] = Map()
     verifications: Verifications = Map()
+    exports: Exports = Map()
     held: Map[BackupId, int] = Map()
     keys: Map[tuple[int, str], Answered] = Map()
     vaults: Vaults = Map()
@@ -110,6 +113,8 @@ def evolve(state: State, envelope: Envelope, event: Event) -> State:
     )
     if isinstance(event, proofs.ProofEvent):
         return _verification(state, envelope, event)
+    if isinstance(event, ExportEvent):
+        return _export(state, envelope, event)
     match event:
         case DaemonStarted() | DaemonStopped() | VaultExamined() | LogWentBack() | LogRecovered():
             return _installation(state, envelope, event)
@@ -234,6 +239,12 @@ def _restore(state: State, envelope: Envelope, event: restores.RestoreEvent) -> 
         active = active.delete(event.cache)
         held = _held(held, restore.backup_id, -1)
     return replace(state, restores=changed, active=active, held=held)
+
+
+def _export(state: State, envelope: Envelope, event: ExportEvent) -> State:
+    more = 1 if isinstance(event, ExportRequested) else -1
+    held = _held(state.held, event.backup_id, more)
+    return replace(state, exports=exports.evolve(state.exports, envelope, event), held=held)
 
 
 def _verification(state: State, envelope: Envelope, event: proofs.ProofEvent) -> State:

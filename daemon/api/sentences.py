@@ -6,6 +6,7 @@ Pure. A sentence names what a person would ask for next: ids, names, figures, re
 from typing import assert_never
 
 from daemon.api.sentences_of_copies import of_copy, of_suspicion
+from daemon.api.sentences_of_exports import of_export
 from daemon.api.sentences_proof import of_proof
 from daemon.api.sentences_recovery import of_recovery
 from events.copies import CopyEvent
@@ -19,6 +20,7 @@ from events.proofs import (
 )
 from events.recoveries import BackupRecovered, LogRecovered, LogWentBack
 from events.suspicions import SuspicionEvent
+from events.transfers import ExportEvent
 from events.types import (
     AttemptStarted,
     BackupAbandoned,
@@ -114,7 +116,9 @@ def sentence(event: Event) -> str:
             return _of_complete(event)
 
 
-def _of_complete(event: _OfAttempt | CopyEvent | SuspicionEvent) -> str:
+def _of_complete(event: _OfAttempt | CopyEvent | SuspicionEvent | ExportEvent) -> str:
+    if isinstance(event, ExportEvent):
+        return of_export(event)
     if isinstance(event, CopyEvent):
         return of_copy(event)
     if isinstance(event, SuspicionEvent):

@@ -15,6 +15,7 @@ from daemon.commands.asked import (
     RequestAutoBackup,
     RequestBackup,
     RequestCopy,
+    RequestExport,
     RequestRestore,
     RequestVerification,
     SetCache,
@@ -33,6 +34,8 @@ from daemon.commands.said import (
     CopyReport,
     DeclaredCache,
     ExpireBackups,
+    ExportReport,
+    OpenExport,
     ProofReport,
     ReconcileCaches,
     RecordCache,
@@ -42,6 +45,8 @@ from daemon.commands.said import (
     ReportCopyFailed,
     ReportCopyGone,
     ReportDeleted,
+    ReportExported,
+    ReportExportFailed,
     ReportPlan,
     ReportRefuted,
     ReportRestored,
@@ -73,10 +78,12 @@ __all__ = [
     "DeclaredCache",
     "DeleteBackup",
     "ExpireBackups",
+    "ExportReport",
     "FinishRecovery",
     "FoundBackup",
     "FoundCache",
     "FoundDeletion",
+    "OpenExport",
     "PolicyChange",
     "ProofReport",
     "ReconcileCaches",
@@ -89,6 +96,8 @@ __all__ = [
     "ReportCopyFailed",
     "ReportCopyGone",
     "ReportDeleted",
+    "ReportExportFailed",
+    "ReportExported",
     "ReportLogWentBack",
     "ReportPlan",
     "ReportRefuted",
@@ -106,6 +115,7 @@ __all__ = [
     "RequestAutoBackup",
     "RequestBackup",
     "RequestCopy",
+    "RequestExport",
     "RequestRestore",
     "RequestSafetyBackup",
     "RequestVerification",
@@ -134,6 +144,9 @@ Command = (
     | AcknowledgeBackup
     | CopyReport
     | RequestRestore
+    | RequestExport
+    | OpenExport
+    | ExportReport
     | RequestVerification
     | StartDaemon
     | StopDaemon

@@ -135,6 +135,17 @@ class RequestRestore(Struct, frozen=True, forbid_unknown_fields=True, tag="reque
     vault: str | None = None
 
 
+class RequestExport(Struct, frozen=True, forbid_unknown_fields=True, tag="request-export"):
+    """Write plain RDB files of a backup to `destination`, ``s3://…`` or ``file:///…`` (S4).
+
+    `vault` has a copy of the backup to read from; null is the backup's own.
+    """
+
+    backup: str
+    destination: str
+    vault: str | None = None
+
+
 class RequestVerification(
     Struct, frozen=True, forbid_unknown_fields=True, tag="request-verification"
 ):
@@ -156,5 +167,6 @@ Request = (
     | RequestCopy
     | AcknowledgeBackup
     | RequestRestore
+    | RequestExport
     | RequestVerification
 )

@@ -22,6 +22,7 @@ from events.facts import (
     VaultName,
     VerificationId,
 )
+from events.moves import ExportedFile, ExportId
 
 
 class RecordCache(Struct, frozen=True):
@@ -249,6 +250,30 @@ class ReportUnverified(Struct, frozen=True):
     failure: Failure
 
 
+class OpenExport(Struct, frozen=True):
+    """A client begins to read a backup over the socket; `destination` is where to, as it says."""
+
+    backup: str
+    destination: str
+    vault: str | None = None
+
+
+class ReportExported(Struct, frozen=True):
+    """Every file of an export is whole in its place."""
+
+    export_id: ExportId
+    files: tuple[ExportedFile, ...]
+    seconds: float
+
+
+class ReportExportFailed(Struct, frozen=True):
+    """An export has ended without success, and nothing half written is left."""
+
+    export_id: ExportId
+    failure: Failure
+
+
+ExportReport = ReportExported | ReportExportFailed
 ProofReport = ReportVerified | ReportRefuted | ReportUnverified
 Report = (
     ReportSnapshot

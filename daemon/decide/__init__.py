@@ -10,7 +10,9 @@ from daemon.commands import (
     CopyReport,
     DeleteBackup,
     ExpireBackups,
+    ExportReport,
     FinishRecovery,
+    OpenExport,
     ReconcileCaches,
     RecordCache,
     RecoverFound,
@@ -20,6 +22,8 @@ from daemon.commands import (
     ReportCopyFailed,
     ReportCopyGone,
     ReportDeleted,
+    ReportExported,
+    ReportExportFailed,
     ReportLogWentBack,
     ReportPlan,
     ReportRefuted,
@@ -36,6 +40,7 @@ from daemon.commands import (
     RequestAutoBackup,
     RequestBackup,
     RequestCopy,
+    RequestExport,
     RequestRestore,
     RequestSafetyBackup,
     RequestVerification,
@@ -54,6 +59,7 @@ from daemon.decide import (
     cancels,
     copies,
     daemon,
+    exports,
     policies,
     recovery,
     restores,
@@ -88,6 +94,9 @@ _OfBackups = (
     | ReportVerified
     | ReportRefuted
     | ReportUnverified
+    | RequestExport
+    | OpenExport
+    | ExportReport
 )
 
 
@@ -155,5 +164,7 @@ def _of_backups(state: State, command: _OfBackups, context: Context) -> Decision
             | ReportUnverified()
         ):
             return verifications.decide(state, command, context)
+        case RequestExport() | OpenExport() | ReportExported() | ReportExportFailed():
+            return exports.decide(state, command, context)
         case _:
             assert_never(command)

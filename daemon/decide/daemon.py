@@ -6,6 +6,7 @@ from daemon.commands import StartDaemon, StopDaemon
 from daemon.decide.attempts import Cut, failed
 from daemon.decide.copies import interrupted
 from daemon.decide.decision import Context, Decision
+from daemon.decide.exports import cut_off as exports_cut_off
 from daemon.decide.restores import stopped
 from daemon.decide.verifications import cut_off
 from daemon.errors import Rejected
@@ -60,6 +61,7 @@ def _cut_off(state: State, context: Context) -> tuple[Event, ...]:
         restore = state.restores[restore_id]
         if restore.phase != "undoing":
             events.append(stopped(restore, CUT_OFF))
+    events += exports_cut_off(state, CUT_OFF)
     return (*events, *cut_off(state, CUT_OFF, context.now))
 
 

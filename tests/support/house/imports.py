@@ -56,21 +56,30 @@ class Room(Struct, frozen=True):
     pure: bool = False
 
 
-OF_TYPES = ("events.copies", "events.proofs", "events.recoveries", "events.suspicions")
+OF_TYPES = (
+    "events.copies",
+    "events.proofs",
+    "events.recoveries",
+    "events.suspicions",
+    "events.transfers",
+)
 """Events that have files of their own; `events.types` has the union of all."""
 TRUTH = ("events.facts", "events.types", "events.envelope", "events.log", *OF_TYPES)
-EVERYWHERE = ("events.facts",)  # the vocabulary
+EVERYWHERE = ("events.fact", "events.facts", "events.moves")  # the vocabulary
 IN_THE_DAEMON = ("daemon.errors", "daemon.ports")
 WIRE = ("daemon.commands", "daemon.answers")
 
 HOUSE: Mapping[str, Room] = {
     "events": Room(("events",), ("msgspec", "anyio")),
-    "events.facts": Room((), ("msgspec",), pure=True),
+    "events.fact": Room((), ("msgspec",), pure=True),
+    "events.facts": Room(pure=True),
+    "events.moves": Room(pure=True),
     "events.types": Room(OF_TYPES, ("msgspec",), pure=True),
     "events.copies": Room((), ("msgspec",), pure=True),
     "events.proofs": Room((), ("msgspec",), pure=True),
     "events.recoveries": Room((), ("msgspec",), pure=True),
     "events.suspicions": Room((), ("msgspec",), pure=True),
+    "events.transfers": Room((), ("msgspec",), pure=True),
     "events.chain": Room(("events",), ("msgspec",), pure=True),
     "events.sqlite": Room(("events",), ("msgspec", "anyio", "aiosqlite")),
     "projections": Room((*TRUTH, "projections"), ("msgspec", "immutables"), pure=True),

@@ -71,6 +71,12 @@ GOLDEN = (
     "backup-recovered-1",
     "log-went-back-1",
     "log-recovered-1",
+    "restore-requested-3",
+    "restore-planned-2",
+    "restore-completed-2",
+    "export-requested-1",
+    "export-completed-1",
+    "export-failed-1",
 )
 
 

@@ -1,0 +1,52 @@
+"""Facts of what goes out of Valkeep: keys into a target, files to a place of the user's own."""
+
+from typing import Literal, NewType
+
+from events.fact import Fact
+
+ExportId = NewType("ExportId", str)
+RestoreMethod = Literal["replication", "keys"]
+OnConflict = Literal["replace", "skip", "fail"]
+TtlTreatment = Literal["keep", "shift", "strip"]
+
+
+class KeysWish(Fact, frozen=True):
+    """Which keys a restore by keys brings over, and how (DESIGN 7).
+
+    ``patterns`` are globs as in ``KEYS``, any of which may fit (none: all keys); ``database`` is
+    the only one to take, or None. ``ttl`` keeps instants as they are, shifts them by the backup's
+    age, or strips them. ``rename_prefix`` is put before each key's name. ``keys_per_second`` is
+    the most to write, 0 without a limit.
+    """
+
+    patterns: tuple[str, ...] = ()
+    database: int | None = None
+    on_conflict: OnConflict = "fail"
+    ttl: TtlTreatment = "keep"
+    rename_prefix: str = ""
+    keys_per_second: int = 0
+
+
+class KeysMoved(Fact, frozen=True):
+    """What a restore by keys did, or would do: counts of keys.
+
+    ``chosen`` fit the wish, ``written`` are on the target, ``skipped`` were there already,
+    ``expired`` had ended meanwhile. ``by_element`` of the written were too large for one command;
+    ``refused`` names some that the target did not take, with its reason.
+    """
+
+    chosen: int = 0
+    written: int = 0
+    skipped: int = 0
+    expired: int = 0
+    by_element: int = 0
+    refused: tuple[str, ...] = ()
+
+
+class ExportedFile(Fact, frozen=True):
+    """One plain RDB file of an export: where it is, and what is in it."""
+
+    shard: str
+    place: str
+    plain_bytes: int
+    sha256: str
