@@ -1,11 +1,14 @@
 """What integration tests share: the process that daemons are forked from, and short paths."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 
 import pytest
 
+from daemon.valkey.engine import find_engines
 from tests.support.nursery import Nursery, nursery
+from tests.support.servers import Node, fill, start_node
 
 
 @pytest.fixture(scope="session", name="nursery")
@@ -19,3 +22,20 @@ def shared_nursery() -> Iterator[Nursery]:
 def short_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of the test's own whose path leaves room for a socket's name."""
     return tmp_path_factory.mktemp("t")
+
+
+@pytest.fixture
+def vault(tmp_path: Path) -> Path:
+    """Where the backups go."""
+    return tmp_path / "vault"
+
+
+@pytest.fixture(scope="module")
+async def node(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Node, None]:
+    """A server that holds some data; one for all tests of a module."""
+    engine = (await find_engines(os.defpath))[0]
+    async with start_node(engine, tmp_path_factory.mktemp("n"), rdbcompression="no") as node:
+        client = node.client()
+        await fill(client)
+        await client.aclose()
+        yield node

@@ -1,6 +1,5 @@
 """The daemon's own life: how it ends, what the next one makes of that, how it reloads."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -13,7 +12,6 @@ import pytest
 from daemon.answers import Status
 from daemon.commands import AddCache, RequestBackup
 from daemon.errors import Rejected, Unavailable
-from daemon.valkey.engine import find_engines
 from events.facts import CacheName
 from events.types import (
     AttemptStarted,
@@ -29,26 +27,9 @@ from tests.support.nursery import ROOT, Nursery
 from tests.support.outcome import is_tidy, log_is_sound
 from tests.support.poll import until
 from tests.support.saving import saving_at_once, saving_slowly
-from tests.support.servers import Node, fill, start_node
+from tests.support.servers import Node
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(scope="module")
-async def node(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Node, None]:
-    """A filled server."""
-    engine = (await find_engines(os.defpath))[0]
-    async with start_node(engine, tmp_path_factory.mktemp("n"), rdbcompression="no") as node:
-        client = node.client()
-        await fill(client)
-        await client.aclose()
-        yield node
-
-
-@pytest.fixture
-def vault(tmp_path: Path) -> Path:
-    """Where the backups go."""
-    return tmp_path / "vault"
 
 
 @pytest.fixture

@@ -51,12 +51,6 @@ async def node(
 
 
 @pytest.fixture
-def vault(tmp_path: Path) -> Path:
-    """Where the backups go."""
-    return tmp_path / "vault"
-
-
-@pytest.fixture
 async def daemon(nursery: Nursery, vault: Path, node: Node) -> AsyncGenerator[DaemonProcess, None]:
     """A running daemon with the cache "orders", whose auto backups are kept for two days."""
     async with installation(nursery, directory_vault(vault)) as daemon:
