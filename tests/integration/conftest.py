@@ -1,4 +1,4 @@
-"""What integration tests share: the process that daemons are forked from, and short paths."""
+"""What integration tests share: the process that daemons are forked from, an engine, a server."""
 
 import os
 from collections.abc import AsyncGenerator, Iterator
@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon.valkey.engine import find_engines
+from daemon.valkey.engine import Engine, find_engines
+from tests.support.daemon import DaemonProcess, directory_vault, installation
 from tests.support.nursery import Nursery, nursery
 from tests.support.servers import Node, fill, start_node
 
@@ -30,12 +31,27 @@ def vault(tmp_path: Path) -> Path:
     return tmp_path / "vault"
 
 
+@pytest.fixture(scope="session")
+async def engine() -> Engine:
+    """The engine that the servers run."""
+    return (await find_engines(os.defpath))[0]
+
+
 @pytest.fixture(scope="module")
-async def node(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Node, None]:
+async def node(
+    engine: Engine, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncGenerator[Node, None]:
     """A server that holds some data; one for all tests of a module."""
-    engine = (await find_engines(os.defpath))[0]
-    async with start_node(engine, tmp_path_factory.mktemp("n"), rdbcompression="no") as node:
+    folder = tmp_path_factory.mktemp("n")
+    async with start_node(engine, folder, rdbcompression="no") as node:
         client = node.client()
         await fill(client)
         await client.aclose()
         yield node
+
+
+@pytest.fixture
+async def daemon(nursery: Nursery, vault: Path) -> AsyncGenerator[DaemonProcess, None]:
+    """An installation with that vault, whose daemon the test starts."""
+    async with installation(nursery, directory_vault(vault)) as daemon:
+        yield daemon

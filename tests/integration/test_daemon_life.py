@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import anyio
@@ -22,21 +21,14 @@ from events.types import (
     DaemonStarted,
     DaemonStopped,
 )
-from tests.support.daemon import DaemonProcess, directory_vault, installation
-from tests.support.nursery import ROOT, Nursery
+from tests.support.daemon import DaemonProcess, directory_vault
+from tests.support.nursery import ROOT
 from tests.support.outcome import is_tidy, log_is_sound
 from tests.support.poll import until
 from tests.support.saving import saving_at_once, saving_slowly
 from tests.support.servers import Node
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def daemon(nursery: Nursery, vault: Path) -> AsyncGenerator[DaemonProcess, None]:
-    """An installation with that vault."""
-    async with installation(nursery, directory_vault(vault)) as daemon:
-        yield daemon
 
 
 async def recorded(daemon: DaemonProcess) -> None:

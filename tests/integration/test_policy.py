@@ -2,7 +2,6 @@
 
 import json
 import signal
-from collections.abc import AsyncGenerator
 from datetime import timedelta
 from pathlib import Path
 
@@ -26,8 +25,7 @@ from events.types import (
 )
 from projections.state import State
 from tests.support.api import Printed, typed
-from tests.support.daemon import DaemonProcess, directory_vault, installation
-from tests.support.nursery import Nursery
+from tests.support.daemon import DaemonProcess, directory_vault
 from tests.support.outcome import is_tidy, log_is_sound
 from tests.support.poll import until
 from tests.support.servers import Node
@@ -37,13 +35,6 @@ pytestmark = pytest.mark.anyio
 ORDERS = CacheName("orders")
 NOBODY = '[caches.orders]\nurl = "valkey://127.0.0.1:1"\n'
 """A declared cache that nobody answers for: no backup of it is begun here."""
-
-
-@pytest.fixture
-async def daemon(nursery: Nursery, vault: Path) -> AsyncGenerator[DaemonProcess, None]:
-    """An installation with that vault."""
-    async with installation(nursery, directory_vault(vault)) as daemon:
-        yield daemon
 
 
 def policy_lines(*lines: str) -> str:
