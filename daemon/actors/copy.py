@@ -4,13 +4,14 @@ Each try begins from zero (R7). The log says which copies are wanted and when on
 here it is only done and reported.
 """
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from daemon.actors.seams import WritableVaults
 from daemon.commands import ReportCopied, ReportCopyFailed, ReportCopyGone, StartCopy
 from daemon.errors import Failed, Permanent, Rejected, ValkeepError
 from daemon.ledger import DAEMON, Ledger
 from daemon.ports import Offload, Progress
+from daemon.storage.bandwidth import Bandwidth, LimitedVault, Way
 from daemon.storage.catalog import delete_backup
 from daemon.storage.copying import SAME_PLACE, Original, clear_copy, copy_backup
 from daemon.storage.sealing import Keys, NoKeys
@@ -26,6 +27,7 @@ class Between(Struct, frozen=True):
     vaults: WritableVaults
     offload: Offload
     keys: Keys = NoKeys()
+    bandwidth: Bandwidth = field(default_factory=Bandwidth)
 
 
 class CopyActor:
@@ -73,7 +75,10 @@ class CopyActor:
         between = self._between
         progress.phase("connecting")
         self._stays_sealed(backup, work)
-        vault = await between.vaults.writable(work.vault)
+        cache = self._ledger.state.caches.get(backup.cache)
+        own = cache.settings.bandwidth if cache else None
+        way = Way(between.bandwidth.of(backup.cache, own), progress)
+        vault = LimitedVault(await between.vaults.writable(work.vault), way)
         return await copy_backup(await self._original(backup), vault, between.offload, progress)
 
     def _stays_sealed(self, backup: Backup, work: CopyWork) -> None:

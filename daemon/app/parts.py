@@ -157,7 +157,10 @@ class Daemon:
         return Actors(
             backup=BackupActor(basics.ledger, surroundings),
             removal=RemovalActor(basics.ledger, self.shelf),
-            copy=CopyActor(basics.ledger, Between(self.shelf, basics.offload, self.keyring)),
+            copy=CopyActor(
+                basics.ledger,
+                Between(self.shelf, basics.offload, self.keyring, self.bandwidth),
+            ),
             restore=RestoreActor(basics.ledger, restoring),
             undo=UndoActor(basics.ledger, password, self._timeouts),
             verify=VerifyActor(basics.ledger, Proving(self.shelf, prover)),

@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from daemon.api import access_for, listening
 from daemon.api import serve as serve_socket
 from daemon.app.logs import set_up_logs
-from daemon.app.memory import give_back_large_buffers
+from daemon.app.memory import keep_buffers_warm
 from daemon.app.notify import notify
 from daemon.app.parts import Basics, Daemon, build
 from daemon.app.real import RandomIds, SystemClock, Threads, clock_offset
@@ -61,7 +61,7 @@ class Run(Struct, frozen=True):
 def serve(config_path: str | None) -> int:
     """Run the daemon until it is told to end; the exit code, with errors told on stderr."""
     set_up_logs(sys.stderr)
-    give_back_large_buffers()
+    keep_buffers_warm()
     try:
         clock = SystemClock(clock_offset(os.environ))
         run = Run(read(config_path), config_path, version("valkeep"), clock)

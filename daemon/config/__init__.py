@@ -20,7 +20,7 @@ from daemon.config.settings import (
     VaultConfig,
     default_config,
 )
-from daemon.config.size import size_bytes
+from daemon.size import size_bytes
 
 __all__ = [
     "Config",

@@ -11,9 +11,9 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from daemon.bech32 import Bech32Error, decode
 from daemon.config.problem import Wrong
-from daemon.config.size import ALLOWED, size_bytes
 from daemon.rates import ALLOWED as RATE_ALLOWED
 from daemon.rates import BadRate, rate
+from daemon.size import ALLOWED, size_bytes
 from projections.policy import Unfit, window_unfit, zone_unfit
 
 Rule = Callable[[str], Wrong | None]

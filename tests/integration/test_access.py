@@ -1,6 +1,5 @@
 """Caches behind passwords, ACLs and Unix sockets; and where their secrets never show."""
 
-import os
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 from daemon.answers import Caches, PlanAnswer, PlanRequest, RestoreView
 from daemon.commands import AddCache, SetCache
 from daemon.errors import Failed
-from daemon.valkey.engine import Engine, find_engines
+from daemon.valkey.engine import Engine
 from events.types import RestoreCompleted
 from tests.support.daemon import S3_KEYS, DaemonProcess, installation, s3_vault
 from tests.support.nursery import Nursery
@@ -26,12 +25,6 @@ PASSWORD, MASTERAUTH, OF_USER = "canary-password", "canary-masterauth", "canary-
 CANARIES = (PASSWORD, MASTERAUTH, OF_USER, SECRET)
 STEPS = 4
 """In so many steps whoever follows the printed lines must be done."""
-
-
-@pytest.fixture(scope="module")
-async def engine() -> Engine:
-    """The best one."""
-    return (await find_engines(os.defpath))[0]
 
 
 @pytest.fixture

@@ -63,12 +63,6 @@ async def node(tmp_path: Path) -> AsyncGenerator[Node, None]:
 
 
 @pytest.fixture
-def vault(tmp_path: Path) -> Path:
-    """Where the backups go."""
-    return tmp_path / "vault"
-
-
-@pytest.fixture
 async def daemon(nursery: Nursery, vault: Path) -> AsyncGenerator[DaemonProcess, None]:
     """An installation with that vault, at noon of a Monday."""
     async with installation(nursery, directory_vault(vault)) as daemon:

@@ -4,7 +4,6 @@ Windows are set through the command line; the daemon is started with a wall cloc
 nearly at the instant that it names itself.
 """
 
-import os
 import sys
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime, timedelta
@@ -15,7 +14,6 @@ import anyio
 import pytest
 
 from daemon.app.real import OFFSET_VARIABLE
-from daemon.valkey.engine import find_engines
 from events.types import (
     AttemptStarted,
     BackupCompleted,
@@ -29,29 +27,12 @@ from tests.support.autos import next_start, prompt, shortly_before, told, typing
 from tests.support.daemon import DaemonProcess, directory_vault, installation
 from tests.support.nursery import ROOT, Nursery
 from tests.support.outcome import is_tidy, log_is_sound
-from tests.support.servers import Node, fill, start_node
+from tests.support.servers import Node
 
 pytestmark = pytest.mark.anyio
 
 NOON = datetime(2030, 1, 14, 12, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-
-
-@pytest.fixture(scope="module")
-async def node(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Node, None]:
-    """A filled server."""
-    engine = (await find_engines(os.defpath))[0]
-    async with start_node(engine, tmp_path_factory.mktemp("n"), rdbcompression="no") as node:
-        client = node.client()
-        await fill(client)
-        await client.aclose()
-        yield node
-
-
-@pytest.fixture
-def vault(tmp_path: Path) -> Path:
-    """Where the backups go."""
-    return tmp_path / "vault"
 
 
 @pytest.fixture

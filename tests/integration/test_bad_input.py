@@ -1,7 +1,6 @@
 """What people and the world get wrong: a clear error with a hint, and nothing half done."""
 
 import hashlib
-import os
 import resource
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -21,7 +20,7 @@ from daemon.commands import (
     SetCache,
 )
 from daemon.errors import BadRequest, Failed, NotFound, Rejected, ValkeepError
-from daemon.valkey.engine import Engine, end, find_engines, spawn
+from daemon.valkey.engine import Engine, end, spawn
 from events.types import BackupAbandoned, BackupFailed
 from tests.support.daemon import S3_KEYS, DaemonProcess, directory_vault, installation, s3_vault
 from tests.support.nursery import Nursery
@@ -40,12 +39,6 @@ class Stage(NamedTuple):
     vault: Path
     source: Node
     target: Node
-
-
-@pytest.fixture(scope="module")
-async def engine() -> Engine:
-    """The best one."""
-    return (await find_engines(os.defpath))[0]
 
 
 @pytest.fixture(scope="module")

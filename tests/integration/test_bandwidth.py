@@ -1,4 +1,4 @@
-"""A limit of bandwidth in the real daemon: heeded, and changed under a backup that runs."""
+"""A limit of bandwidth in the real daemon: heeded, and changed under what runs."""
 
 import hashlib
 import os
@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from daemon.answers import BackupDetail
-from daemon.commands import RequestBackup
+from daemon.commands import AddCache, RequestBackup, RequestCopy, SetCache
 from daemon.valkey.engine import find_engines
 from tests.support.daemon import DaemonProcess, directory_vault, installation
 from tests.support.nursery import Nursery
@@ -34,12 +34,16 @@ def stored(vault: Path) -> int:
 
 
 async def test_limit_is_heeded_and_can_be_lifted(nursery: Nursery, tmp_path: Path) -> None:
-    """No more than the limit reaches the vault in any time; SIGHUP lifts it for what runs (V7)."""
+    """No more than the limit reaches a vault in any time; SIGHUP lifts it for what runs (V7).
+
+    A copy in a second vault counts like a backup.
+    """
     (engine, *_) = await find_engines(os.defpath)
-    vault = tmp_path / "vault"
+    vault, second = tmp_path / "vault", tmp_path / "second"
+    another = directory_vault(second).replace("[vaults.main]", "[vaults.second]")
     async with (
         start_node(engine, tmp_path / "node") as node,
-        installation(nursery, directory_vault(vault)) as daemon,
+        installation(nursery, directory_vault(vault) + another) as daemon,
     ):
         client = node.client()
         for number in range(VALUES):
@@ -47,14 +51,12 @@ async def test_limit_is_heeded_and_can_be_lifted(nursery: Nursery, tmp_path: Pat
         await client.aclose()
         limit(daemon, f'bandwidth = "{RATE // 1000}KB/s"')
         await daemon.start()
-        await daemon.add("orders", url=node.url, source="replication")
+        await daemon.command(AddCache("orders", node.url, vault="main", source="replication"))
         began = anyio.current_time()
         await daemon.command(RequestBackup("orders", "one"))
         await until(lambda: _some(vault), "bytes in the vault")
-        for _ in range(20):
-            found = stored(vault)
-            assert found <= RATE * (anyio.current_time() - began) + RATE
-            assert await _phase(daemon) == "running"
+        await heeded(daemon, vault, began)
+        assert await _phase(daemon) == "running"
 
         limit(daemon, "")
         daemon.signal(signal.SIGHUP)
@@ -63,6 +65,20 @@ async def test_limit_is_heeded_and_can_be_lifted(nursery: Nursery, tmp_path: Pat
         whole_seconds = VALUES * VALUE_BYTES / RATE
         assert anyio.current_time() - began < whole_seconds / 2
         assert "takes_effect_at_restart=[]" in daemon.output().replace('": ', "=").replace('"', "")
+
+        await daemon.command(SetCache("orders", bandwidth=f"{RATE // 1000}KB"))
+        began = anyio.current_time()
+        await daemon.command(RequestCopy("orders/one", "second"))
+        await until(lambda: _some(second), "bytes in the second vault")
+        await heeded(daemon, second, began)
+
+
+async def heeded(daemon: DaemonProcess, vault: Path, began: float) -> None:
+    """For a while no more comes than the limit lets through."""
+    for _ in range(20):
+        found = stored(vault)
+        assert found <= RATE * (anyio.current_time() - began) + RATE
+        await daemon.get(BackupDetail, "backups", "orders/one")
 
 
 def limit(daemon: DaemonProcess, line: str) -> None:

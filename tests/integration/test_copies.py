@@ -1,6 +1,5 @@
 """Copies of real backups in a second vault: made, killed, damaged, deleted, and restored from."""
 
-import os
 import shutil
 from collections.abc import AsyncGenerator
 from datetime import timedelta
@@ -13,7 +12,7 @@ import pytest
 from daemon.answers import Accepted, BackupDetail, BackupView, CopyView
 from daemon.commands import AddCache, DeleteBackup, RequestBackup, RequestCopy, RequestRestore
 from daemon.errors import Rejected
-from daemon.valkey.engine import Engine, find_engines
+from daemon.valkey.engine import Engine
 from events.copies import CopyCompleted, CopyDeleted, CopyFailed
 from events.types import BackupDeleted
 from tests.support.autos import told, typing
@@ -22,7 +21,7 @@ from tests.support.daemon import S3_KEYS, DaemonProcess, directory_vault, instal
 from tests.support.nursery import Nursery
 from tests.support.outcome import data_of, files_in, place_of
 from tests.support.s3 import BUCKET, rclone_s3
-from tests.support.servers import Node, fill, start_node
+from tests.support.servers import Node, start_node
 
 pytestmark = pytest.mark.anyio
 
@@ -33,24 +32,6 @@ class Place(NamedTuple):
     daemon: DaemonProcess
     main: Path
     second: Path
-
-
-@pytest.fixture(scope="module")
-async def engine() -> Engine:
-    """The engine that the servers run."""
-    return (await find_engines(os.defpath))[0]
-
-
-@pytest.fixture(scope="module")
-async def node(
-    engine: Engine, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncGenerator[Node, None]:
-    """A server with some data."""
-    async with start_node(engine, tmp_path_factory.mktemp("n")) as node:
-        client = node.client()
-        await fill(client)
-        await client.aclose()
-        yield node
 
 
 def called(name: str, *, config: str) -> str:

@@ -1,10 +1,8 @@
 """The daemon's own life: how it ends, what the next one makes of that, how it reloads."""
 
-import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import anyio
@@ -13,7 +11,6 @@ import pytest
 from daemon.answers import Status
 from daemon.commands import AddCache, RequestBackup
 from daemon.errors import Rejected, Unavailable
-from daemon.valkey.engine import find_engines
 from events.facts import CacheName
 from events.types import (
     AttemptStarted,
@@ -24,38 +21,14 @@ from events.types import (
     DaemonStarted,
     DaemonStopped,
 )
-from tests.support.daemon import DaemonProcess, directory_vault, installation
-from tests.support.nursery import ROOT, Nursery
+from tests.support.daemon import DaemonProcess, directory_vault
+from tests.support.nursery import ROOT
 from tests.support.outcome import is_tidy, log_is_sound
 from tests.support.poll import until
 from tests.support.saving import saving_at_once, saving_slowly
-from tests.support.servers import Node, fill, start_node
+from tests.support.servers import Node
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(scope="module")
-async def node(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Node, None]:
-    """A filled server."""
-    engine = (await find_engines(os.defpath))[0]
-    async with start_node(engine, tmp_path_factory.mktemp("n"), rdbcompression="no") as node:
-        client = node.client()
-        await fill(client)
-        await client.aclose()
-        yield node
-
-
-@pytest.fixture
-def vault(tmp_path: Path) -> Path:
-    """Where the backups go."""
-    return tmp_path / "vault"
-
-
-@pytest.fixture
-async def daemon(nursery: Nursery, vault: Path) -> AsyncGenerator[DaemonProcess, None]:
-    """An installation with that vault."""
-    async with installation(nursery, directory_vault(vault)) as daemon:
-        yield daemon
 
 
 async def recorded(daemon: DaemonProcess) -> None:

@@ -1,6 +1,5 @@
 """Whose vault it is (S2), and what is never deleted there (S1): real daemons, real places."""
 
-import os
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -12,7 +11,6 @@ from msgspec import Struct
 from daemon.answers import BackupView
 from daemon.commands import DeleteBackup
 from daemon.storage.names import OWNER
-from daemon.valkey.engine import find_engines
 from events.types import BackupDeleted, DeletionRequested, Event, LeftoversSwept
 from projections.state import State
 from tests.support.autos import typing
@@ -22,7 +20,7 @@ from tests.support.outcome import place_of
 from tests.support.poll import until
 from tests.support.proxy import Fault, proxy_before
 from tests.support.s3 import BUCKET, S3Server, rclone_s3
-from tests.support.servers import Node, fill, start_node
+from tests.support.servers import Node
 
 pytestmark = pytest.mark.anyio
 
@@ -44,17 +42,6 @@ class Place(Struct, frozen=True):
             for path in sorted(self.folder.rglob("*"))
             if path.is_file()
         }
-
-
-@pytest.fixture(scope="module")
-async def node(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Node, None]:
-    """A server with some data."""
-    engine = (await find_engines(os.defpath))[0]
-    async with start_node(engine, tmp_path_factory.mktemp("n")) as node:
-        client = node.client()
-        await fill(client)
-        await client.aclose()
-        yield node
 
 
 @pytest.fixture(params=["directory", "rclone"])

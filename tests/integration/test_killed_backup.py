@@ -12,8 +12,7 @@ from daemon.commands import DeleteBackup
 from daemon.valkey.engine import Engine, find_engines
 from events.facts import SourceKind
 from events.types import BackupAbandoned, BackupFailed
-from tests.support.daemon import DEAD, DaemonProcess, directory_vault, installation
-from tests.support.nursery import Nursery
+from tests.support.daemon import DEAD, DaemonProcess
 from tests.support.outcome import is_at_rest, is_tidy, log_is_sound, nothing_partial, settings_of
 from tests.support.servers import Node, fill, start_node
 
@@ -59,19 +58,6 @@ async def node(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Node,
         await fill(client, keys=1_000)
         await client.aclose()
         yield node
-
-
-@pytest.fixture
-async def vault(tmp_path: Path) -> Path:
-    """Where the backups go."""
-    return tmp_path / "vault"
-
-
-@pytest.fixture
-async def daemon(nursery: Nursery, vault: Path) -> AsyncGenerator[DaemonProcess, None]:
-    """An installation with that vault."""
-    async with installation(nursery, directory_vault(vault)) as daemon:
-        yield daemon
 
 
 async def back_up(daemon: DaemonProcess, node: Node, point: str, source: SourceKind) -> None:

@@ -24,8 +24,7 @@ from events.types import (
     RestoreStarted,
 )
 from projections.state import State
-from tests.support.daemon import DEAD, DaemonProcess, directory_vault, installation
-from tests.support.nursery import Nursery
+from tests.support.daemon import DEAD, DaemonProcess
 from tests.support.outcome import (
     data_of,
     is_at_rest,
@@ -124,19 +123,6 @@ async def filled(node: Node, keys: int, prefix: str) -> Data:
     await fill(client, keys=keys, prefix=prefix)
     await client.aclose()
     return await data_of(node)
-
-
-@pytest.fixture
-async def vault(tmp_path: Path) -> Path:
-    """Where the backups go."""
-    return tmp_path / "vault"
-
-
-@pytest.fixture
-async def daemon(nursery: Nursery, vault: Path) -> AsyncGenerator[DaemonProcess, None]:
-    """An installation with that vault."""
-    async with installation(nursery, directory_vault(vault)) as daemon:
-        yield daemon
 
 
 async def restore(daemon: DaemonProcess, scene: Scene, point: str) -> None:

@@ -1,6 +1,5 @@
 """What clients write to a target up to its last moment is in the safety backup (R4)."""
 
-import os
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
@@ -9,19 +8,13 @@ import pytest
 from anyio.abc import TaskStatus
 from redis.exceptions import RedisError
 
-from daemon.valkey.engine import Engine, find_engines
+from daemon.valkey.engine import Engine
 from tests.support.daemon import DaemonProcess, directory_vault, installation
 from tests.support.nursery import Nursery
 from tests.support.outcome import is_at_rest, settings_of
 from tests.support.servers import Node, fill, start_node
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(scope="module")
-async def engine() -> Engine:
-    """The best one."""
-    return (await find_engines(os.defpath))[0]
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """A log that was replaced by an older copy of itself: the chain is whole, and yet it lies (L3)."""
 
-import os
 import shutil
 from collections.abc import AsyncGenerator
 from datetime import timedelta
@@ -11,7 +10,6 @@ import pytest
 from daemon.answers import VerdictView
 from daemon.commands import DeleteBackup, RemoveCache
 from daemon.errors import Failed, Rejected
-from daemon.valkey.engine import find_engines
 from events.recoveries import LogRecovered, LogWentBack
 from events.types import (
     BackupDeleted,
@@ -24,22 +22,11 @@ from tests.support.daemon import DaemonProcess, installation
 from tests.support.nursery import Nursery
 from tests.support.places import Place, place_for
 from tests.support.poll import until as poll_until
-from tests.support.servers import Node, fill, start_node
+from tests.support.servers import Node
 
 pytestmark = pytest.mark.anyio
 
 DAY = timedelta(days=1)
-
-
-@pytest.fixture(scope="module")
-async def node(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Node, None]:
-    """A server with some data."""
-    engine = (await find_engines(os.defpath))[0]
-    async with start_node(engine, tmp_path_factory.mktemp("n")) as node:
-        client = node.client()
-        await fill(client)
-        await client.aclose()
-        yield node
 
 
 @pytest.fixture(params=["directory", "rclone"])

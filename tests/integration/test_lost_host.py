@@ -1,6 +1,5 @@
 """A host that is gone with all that was on it: everything comes back from the bucket (L6, S2)."""
 
-import os
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -10,7 +9,6 @@ from anyio import to_thread
 
 from daemon.answers import VerdictView
 from daemon.answers.recovery import Recoverable
-from daemon.valkey.engine import find_engines
 from events.recoveries import BackupRecovered, LogRecovered
 from tests.support.api import typed
 from tests.support.autos import typing
@@ -18,23 +16,12 @@ from tests.support.daemon import DaemonProcess, installation
 from tests.support.keys import IDENTITY, RECIPIENT
 from tests.support.nursery import Nursery
 from tests.support.places import Place, place_for
-from tests.support.servers import Node, fill, start_node
+from tests.support.servers import Node
 
 pytestmark = pytest.mark.anyio
 
 Install = Callable[[], Awaitable[DaemonProcess]]
 DIRECTORY = pytest.mark.parametrize("place", ["directory"], indirect=True)
-
-
-@pytest.fixture(scope="module")
-async def node(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Node, None]:
-    """A server with some data."""
-    engine = (await find_engines(os.defpath))[0]
-    async with start_node(engine, tmp_path_factory.mktemp("n")) as node:
-        client = node.client()
-        await fill(client)
-        await client.aclose()
-        yield node
 
 
 @pytest.fixture(params=["directory", "rclone"])

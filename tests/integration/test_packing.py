@@ -1,6 +1,5 @@
 """A real snapshot on its way into a vault, with a real engine reading the bytes."""
 
-import os
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from daemon.actors.seams import Judged
 from daemon.storage import names
 from daemon.storage.memory import MemoryStore, MemoryVault
 from daemon.valkey.caches import ServerCaches
-from daemon.valkey.engine import Engine, find_engines
+from daemon.valkey.engine import Engine
 from events.facts import ONLY_SHARD, BackupId, CacheName, CacheSettings, VaultName
 from tests.support.offload import THREADS
 from tests.support.servers import Node, fill, start_node
@@ -20,12 +19,6 @@ from tests.support.sources import AlwaysNoon, Board
 pytestmark = pytest.mark.anyio
 
 NAME = names.shard_object(CacheName("orders"), BackupId("20261122T120000Z-00000001"), ONLY_SHARD)
-
-
-@pytest.fixture(scope="module")
-async def engine() -> Engine:
-    """The newest engine here."""
-    return (await find_engines(os.defpath))[0]
 
 
 @pytest.fixture(scope="module")

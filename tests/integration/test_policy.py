@@ -1,9 +1,7 @@
 """Policies in a running daemon: from its file, by SIGHUP, and by the command line (A1-A4, C3)."""
 
 import json
-import os
 import signal
-from collections.abc import AsyncGenerator
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,7 +12,6 @@ from daemon.answers import Backups
 from daemon.answers.policy import PolicyDetail, PolicyView
 from daemon.commands import PolicyChange, SetPolicy
 from daemon.errors import NotFound, Rejected
-from daemon.valkey.engine import find_engines
 from events.facts import CacheName, Policy, Window
 from events.types import (
     BackupDeleted,
@@ -28,41 +25,16 @@ from events.types import (
 )
 from projections.state import State
 from tests.support.api import Printed, typed
-from tests.support.daemon import DaemonProcess, directory_vault, installation
-from tests.support.nursery import Nursery
+from tests.support.daemon import DaemonProcess, directory_vault
 from tests.support.outcome import is_tidy, log_is_sound
 from tests.support.poll import until
-from tests.support.servers import Node, fill, start_node
+from tests.support.servers import Node
 
 pytestmark = pytest.mark.anyio
 
 ORDERS = CacheName("orders")
 NOBODY = '[caches.orders]\nurl = "valkey://127.0.0.1:1"\n'
 """A declared cache that nobody answers for: no backup of it is begun here."""
-
-
-@pytest.fixture
-def vault(tmp_path: Path) -> Path:
-    """Where the backups go."""
-    return tmp_path / "vault"
-
-
-@pytest.fixture
-async def daemon(nursery: Nursery, vault: Path) -> AsyncGenerator[DaemonProcess, None]:
-    """An installation with that vault."""
-    async with installation(nursery, directory_vault(vault)) as daemon:
-        yield daemon
-
-
-@pytest.fixture(scope="module")
-async def node(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Node, None]:
-    """A filled server."""
-    engine = (await find_engines(os.defpath))[0]
-    async with start_node(engine, tmp_path_factory.mktemp("n")) as node:
-        client = node.client()
-        await fill(client)
-        await client.aclose()
-        yield node
 
 
 def policy_lines(*lines: str) -> str:

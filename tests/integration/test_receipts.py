@@ -1,7 +1,6 @@
 """Verifications by a real daemon: receipts, damage, alarms, kills, and what is held meanwhile."""
 
 import hashlib
-import os
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from datetime import timedelta
@@ -22,7 +21,7 @@ from daemon.commands import (
     SetPolicy,
 )
 from daemon.errors import Rejected
-from daemon.valkey.engine import Engine, find_engines
+from daemon.valkey.engine import Engine
 from events.proofs import (
     BackupVerified,
     VerificationAbandoned,
@@ -64,12 +63,6 @@ class Place(NamedTuple):
     def manifest(self) -> Path:
         """The manifest of the only backup."""
         return next(self.vault.glob("caches/orders/*/manifest.json"))
-
-
-@pytest.fixture(scope="module")
-async def engine() -> Engine:
-    """The engine that is used for loads."""
-    return (await find_engines(os.defpath))[0]
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """Retention in a running daemon, by the command line, against a real server (A2, A10-A12)."""
 
 import json
-import os
 from collections.abc import AsyncGenerator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from daemon.commands import RequestRestore
-from daemon.valkey.engine import Engine, find_engines
+from daemon.valkey.engine import Engine
 from events.facts import BackupId
 from events.types import (
     BackupDeleted,
@@ -24,36 +23,12 @@ from tests.support.autos import typing
 from tests.support.daemon import DaemonProcess, directory_vault, installation
 from tests.support.nursery import Nursery
 from tests.support.outcome import is_tidy, place_of
-from tests.support.servers import Node, fill, start_node
+from tests.support.servers import Node, start_node
 
 pytestmark = pytest.mark.anyio
 
 DAY = timedelta(days=1)
 SECOND = timedelta(seconds=1)
-
-
-@pytest.fixture(scope="module")
-async def engine() -> Engine:
-    """The engine that the servers run."""
-    return (await find_engines(os.defpath))[0]
-
-
-@pytest.fixture(scope="module")
-async def node(
-    engine: Engine, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncGenerator[Node, None]:
-    """A server with some data."""
-    async with start_node(engine, tmp_path_factory.mktemp("n")) as node:
-        client = node.client()
-        await fill(client)
-        await client.aclose()
-        yield node
-
-
-@pytest.fixture
-def vault(tmp_path: Path) -> Path:
-    """Where the backups go."""
-    return tmp_path / "vault"
 
 
 @pytest.fixture

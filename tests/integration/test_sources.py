@@ -213,10 +213,12 @@ async def test_keep_alives_are_signs_of_life(engine: Engine, tmp_path: Path) -> 
 
 
 @asynccontextmanager
-async def begun(node: Node, source: SourceKind) -> AsyncGenerator[AsyncGenerator[bytes, None]]:
+async def begun(
+    node: Node, source: SourceKind, timeouts: Timeouts = SHORT
+) -> AsyncGenerator[AsyncGenerator[bytes, None]]:
     """The rest of a large snapshot, of which the first portion has been read."""
     await fill_large(node)
-    ours = caches(timeouts=SHORT)
+    ours = caches(timeouts=timeouts)
     async with (
         ours.snapshot(settings(node.url, source), Board()) as snapshot,
         aclosing(snapshot.chunks()) as chunks,
@@ -238,10 +240,14 @@ async def rest_of(chunks: AsyncGenerator[bytes, None]) -> str:
 async def test_server_that_dies_in_the_middle_is_noticed(
     engine: Engine, diskless: str, tmp_path: Path
 ) -> None:
-    """A stream cut by kill -9 is a failure in both framings, never a shorter backup."""
+    """A stream cut by kill -9 is a failure in both framings, never a shorter backup.
+
+    The limit is above the second between the newlines that come while the file is written.
+    """
+    limits = Timeouts(connect=2.0, command=2.0, stall=10.0)
     async with (
         start_node(engine, tmp_path, repl_diskless_sync=diskless) as node,
-        begun(node, "replication") as chunks,
+        begun(node, "replication", limits) as chunks,
     ):
         await node.kill()
         assert await rest_of(chunks) == "source-ended-early"

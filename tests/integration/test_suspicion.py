@@ -1,14 +1,13 @@
 """A real server that was flushed: its next scheduled backup is suspect until somebody says so."""
 
 import json
-import os
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
 
 from daemon.answers.retention import Retained
-from daemon.valkey.engine import Engine, find_engines
+from daemon.valkey.engine import Engine
 from events.suspicions import BackupSuspected
 from tests.support.autos import told, typing
 from tests.support.daemon import DaemonProcess, directory_vault, installation
@@ -16,12 +15,6 @@ from tests.support.nursery import Nursery
 from tests.support.servers import Node, fill, start_node
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(scope="module")
-async def engine() -> Engine:
-    """The engine that the servers run."""
-    return (await find_engines(os.defpath))[0]
 
 
 @pytest.fixture

@@ -48,8 +48,6 @@ DOWN_SECONDS = 3.0
 """How long the daemon is away after its end."""
 HARD_END_SECONDS = 25.0
 """After SIGTERM the daemon's own alarm ends it, if it has not ended by itself."""
-AGED_SECONDS = 1000.0
-"""After a life of so long all rubbish is collected, not only the young."""
 PATIENCE_SECONDS = 3600.0
 """How long a life may take to finish everything."""
 
@@ -161,16 +159,17 @@ class World:
         """One life; raises the first `Violation` that was seen in it.
 
         Rubbish is collected when it is over: collecting has its own time, which is no part of
-        the world, and what the dead say when they are collected is not heard.
+        the world, and what the dead say when they are collected is not heard. What was there
+        before is set aside meanwhile: looking through all of it takes longer than a life.
         """
         gc.disable()
-        began = self.far.now
+        gc.freeze()
         try:
             return self._live(script, plan)
         finally:
-            # What was there for hours has grown old, and is not among the young rubbish.
             with unheard():
-                gc.collect(2 if self.far.now - began > AGED_SECONDS else 1)
+                gc.collect()
+            gc.unfreeze()
             gc.enable()
 
     def _live(self, script: Script, plan: Plan) -> End:

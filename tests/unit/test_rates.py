@@ -24,7 +24,7 @@ def test_rates(text: str, expected: int) -> None:
     assert expected == rate(text)
 
 
-@pytest.mark.parametrize("text", [None, "", "  ", "0", "00", "0MB", "0 KiB/s", "0/s"])
+@pytest.mark.parametrize("text", [None, "", "  ", "0", "00", "0.0", "0MB", "0 KiB/s", "0/s"])
 def test_no_limit(text: str | None) -> None:
     """Nothing, an empty text and nought are no limit."""
     assert rate(text) is None
@@ -33,9 +33,9 @@ def test_no_limit(text: str | None) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("100", "MB", "100mb", "100Mb", "1TB", "-1MB", "1e3MB", "1,5MB", ".5MB", "1.MB"),
-        *("100MB/m", "100MB/s/s", "1KB 2", "1 000KB", "١MB", "9" * 40 + "MB", "0.0"),
-        *("999.999KiBs", "0.9KB", "101GB", "94GiB", "0.000001KB"),
+        *("100", "MB", "100mb", "100Mb", "-1MB", "1e3MB", "1,5MB", ".5MB", "1.MB"),
+        *("100MB/m", "100MB/s/s", "1KB 2", "1 000KB", "١MB", "9" * 40 + "MB"),
+        *("999.999KiBs", "0.9KB", "101GB", "94GiB", "1TB", "0.01KB"),
     ],
 )
 def test_other_texts_are_refused(text: str) -> None:

@@ -89,10 +89,12 @@ HOUSE: Mapping[str, Room] = {
     "daemon.answers": Room((*TRUTH, "daemon.answers", "daemon.commands"), ("msgspec",), pure=True),
     "daemon.board": Room((), ("msgspec",), pure=True),
     "daemon.bech32": Room(pure=True),
-    "daemon.rates": Room(pure=True),
+    "daemon.rates": Room(("daemon.size",), pure=True),
+    "daemon.size": Room(pure=True),
     # The rules of a policy are written once, for the file and for commands.
     "daemon.config": Room(
-        ("daemon.config", "daemon.bech32", "daemon.rates", "projections.policy"), ("msgspec",)
+        ("daemon.config", "daemon.bech32", "daemon.rates", "daemon.size", "projections.policy"),
+        ("msgspec",),
     ),
     "daemon.decide": Room(
         (*TRUTH, "projections", "daemon.decide", "daemon.commands"), ("msgspec",), pure=True

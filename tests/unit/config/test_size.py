@@ -14,9 +14,9 @@ VAULT = '[vaults.main]\nurl = "file:///var/backups/valkeep"\n'
     [
         ("8GiB", 8 << 30),
         ("500 MB", 500_000_000),
-        ("1.5gib", 3 << 29),
+        ("1.5GiB", 3 << 29),
         ("0.001TB", 1_000_000_000),
-        ("64kib", 65_536),
+        ("64KiB", 65_536),
         ("12B", 12),
         ("0", 0),
         ("0.0", 0),
@@ -27,6 +27,8 @@ VAULT = '[vaults.main]\nurl = "file:///var/backups/valkeep"\n'
         ("", None),
         ("GiB", None),
         ("1e9B", None),
+        ("64kib", None),
+        ("8Mb", None),
     ],
 )
 def test_a_size_is_a_number_and_a_unit(text: str, meant: int | None) -> None:

@@ -154,7 +154,7 @@ def changes(policy: Policy, around: datetime) -> datetime:
 
 @for_all(policies(), st.datetimes(datetime(1975, 1, 1), datetime(2045, 1, 1)))  # noqa: DTZ001
 @example(SAMOA, datetime(2011, 12, 1))  # noqa: DTZ001
-@settings(max_examples=80)
+@settings(max_examples=40)
 def test_both_reckonings_agree(policy: Policy, when: datetime) -> None:
     """Around any change of any zone the occurrences are those that a walk along its clock finds."""
     at = changes(policy, when.replace(tzinfo=UTC))
