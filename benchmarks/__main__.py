@@ -1,12 +1,14 @@
 """`make bench`: the rows of the budgets that exist so far.
 
 ``BENCH_SMALL=1`` runs the same on a tenth of the data, to see that it works. Numbers of rows
-after ``python -m benchmarks`` run these only, as in ``python -m benchmarks 7 10``.
+after ``python -m benchmarks`` run these only, as in ``python -m benchmarks 7 10``; the word
+``clients`` runs what is no row: how long a target's clients are refused by a restore.
 """
 
 import os
 import sys
 
+from benchmarks.clients import clients
 from benchmarks.idle import idle
 from benchmarks.log_rows import appends, folds
 from benchmarks.rows import encrypted, memory, to_directory, to_s3
@@ -30,6 +32,8 @@ def main() -> None:
         folds(events=int(1_000_000 * scale), rounds=3)
     if "10" in wanted:
         idle(caches=int(10_000 * scale), watch_seconds=60)
+    if "clients" in wanted:
+        clients(int(0.5 * scale * GB))
 
 
 def _backups(scale: float, wanted: set[str]) -> None:

@@ -288,6 +288,7 @@ class TargetFacts(Fact, frozen=True):
     the target has no ``masterauth`` of its own. `load_mode` is its ``repl-diskless-load``, and
     `drops_rdb` that it deletes received RDB files (``rdb-del-sync-files``). `tls_trial` says that
     the way to us is tried when the restore has begun, which takes ``tls-cluster`` for a moment.
+    `aof_rewriting` says that it rewrites its append-only file just now.
     """
 
     server: ServerFacts
@@ -297,6 +298,7 @@ class TargetFacts(Fact, frozen=True):
     load_mode: str = "disabled"
     drops_rdb: bool = False
     tls_trial: bool = False
+    aof_rewriting: bool = False
 
 
 FindingLevel = Literal["blocker", "warning"]

@@ -57,9 +57,17 @@ def durability(target: TargetFacts, mode: LoadMode) -> str:
 
 
 def _clients(target: TargetFacts, mode: LoadMode) -> Iterator[str]:
-    yield "Writes are refused (NOREPLICAS, then READONLY) until the restored data is durable."
-    yield "Blocked clients (BLPOP, WAIT and the like) are unblocked with an error."
-    if mode == "disabled":
+    yield (
+        "Writes are refused until the restored data is durable: NOREPLICAS, then READONLY while "
+        "it is our replica, then NOREPLICAS."
+    )
+    yield "Blocked clients (BLPOP, WAIT and the like) get UNBLOCKED and are disconnected."
+    if target.server.settings.get("replica-serve-stale-data") == "no":
+        yield (
+            "Reads get MASTERDOWN while the target receives and loads (replica-serve-stale-data "
+            "no); then they see the new data."
+        )
+    elif mode == "disabled":
         yield ("Reads see the old data while the target receives, and get LOADING while it loads.")
     else:
         yield (

@@ -1,7 +1,7 @@
 """The plan of a restore by replication (R2): what stands in its way, and what it will do.
 
-Pure: three values in, one out. `rdb-type` and `rdb-checksum` are not found here but by
-reading the stored bytes, which the restore does before their last 64 KiB go out (R5).
+Pure: three values in, one out. What was looked at (the target, the beginning of the stored
+bytes) comes in with them; that every other byte is right is found out on the way (R5).
 """
 
 from collections.abc import Iterator
@@ -9,19 +9,30 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from events.facts import Finding, RestorePlan, SnapshotFacts, StoredFacts, TargetFacts
-from projections.load_mode import LoadMode, choose, room_needed
+from projections.load_mode import LoadMode, choose, peak, room_needed
 from projections.rdb_versions import newest_readable, reads, release
+from projections.restore_consequences import consequences
 from projections.restore_effects import by_hand, clients, durability
 from projections.restore_identity import Unlocking, identity
+from projections.restore_pace import Pace
 from projections.restore_settings import differences
+from projections.restore_stored import Glance, stored
+
+BY_KEYS = "--keys '*'"
+"""What to say for the method that needs no `REPLICAOF`."""
 
 
 class Offer(Struct, frozen=True):
-    """The backup as its events tell it, and whether there is a key to it."""
+    """The backup as its events tell it, whether there is a key to it, and what a look has found.
+
+    `pace` is how long the newest restore or receipt of its cache took.
+    """
 
     snapshot: SnapshotFacts
     stored: StoredFacts
     unlocking: Unlocking = Unlocking()
+    glance: Glance = Glance()
+    pace: Pace | None = None
 
 
 class Wishes(Struct, frozen=True):
@@ -33,7 +44,8 @@ class Wishes(Struct, frozen=True):
 def restore_plan(offer: Offer, target: TargetFacts, wishes: Wishes) -> RestorePlan:
     """What a restore of this backup into this target would do, blockers first."""
     target_keys = sum(target.server.keys.values())
-    mode = choose(offer.snapshot.server.used_memory_bytes, target)
+    used, pace = offer.snapshot.server.used_memory_bytes, offer.pace
+    mode = choose(used, target)
     findings = sorted(_findings(offer, target, mode), key=lambda finding: finding.level)
     return RestorePlan(
         findings=tuple(findings),
@@ -42,10 +54,16 @@ def restore_plan(offer: Offer, target: TargetFacts, wishes: Wishes) -> RestorePl
         target_keys=target_keys,
         clients=clients(target, mode),
         by_hand=by_hand(target, mode),
+        method="replication",
+        seconds=round(pace.for_bytes(offer.stored.plain_bytes), 3) if pace else None,
+        seconds_basis=pace.basis if pace else "",
+        peak_bytes=peak(mode, backup_bytes=used, target_bytes=target.server.used_memory_bytes),
+        consequences=consequences(target, mode, used),
     )
 
 
 def _findings(offer: Offer, target: TargetFacts, mode: LoadMode) -> Iterator[Finding]:
+    yield from stored(offer.glance, offer.snapshot.rdb_version)
     yield from identity(offer.stored, offer.unlocking)
     yield from _place(target)
     yield from _access(target)
@@ -71,14 +89,14 @@ def _place(target: TargetFacts) -> Iterator[Finding]:
             "topology",
             "blocker",
             "The target is a node of a cluster, which refuses to replicate from us.",
-            "Restoring into clusters by keys is not there yet.",
+            f"Use {BY_KEYS}: by keys it can be restored into.",
         )
     if server.sentinel:
         yield Finding(
             "topology",
             "blocker",
             "Sentinel watches the target: it would fail over while the restore runs.",
-            "Take the target out of Sentinel (SENTINEL REMOVE NAME) while it is restored.",
+            f"Use {BY_KEYS}, or take the target out of Sentinel (SENTINEL REMOVE NAME) meanwhile.",
         )
 
 
@@ -87,7 +105,8 @@ def _access(target: TargetFacts) -> Iterator[Finding]:
         yield Finding(
             "auth",
             "blocker",
-            "Our user on the target lacks rights that a restore needs.",
+            "Our user on the target lacks rights that a restore by replication needs "
+            f"({BY_KEYS} needs no REPLICAOF).",
             f"On the target: {target.rights}",
         )
     trial = target.trial
@@ -164,7 +183,8 @@ def _databases(offer: Offer, target: TargetFacts) -> Iterator[Finding]:
             "blocker",
             f"The backup holds keys in database {totals.highest_database}; "
             f"the target has {databases}, 0 to {databases - 1}, and would exit.",
-            f"Set databases to {totals.highest_database + 1} or more on the target.",
+            f"Set databases to {totals.highest_database + 1} or more on the target, or use --keys "
+            "with --db for those that fit.",
         )
     # Nobody read the RDB: the source's own limit is what is certain.
     if totals is None and databases < offer.snapshot.server.databases:
@@ -174,7 +194,8 @@ def _databases(offer: Offer, target: TargetFacts) -> Iterator[Finding]:
             f"The target has {databases} databases, the backup's server had "
             f"{offer.snapshot.server.databases}, and which of them hold keys is not known: "
             f"{offer.stored.unread or 'the RDB was not read'}.",
-            f"Set databases to {offer.snapshot.server.databases} or more on the target.",
+            f"Set databases to {offer.snapshot.server.databases} or more on the target, or use "
+            "--keys with --db for those that fit.",
         )
 
 
@@ -197,5 +218,5 @@ def _modules(offer: Offer, target: TargetFacts) -> Iterator[Finding]:
         "blocker",
         f"The target lacks modules that the backup's server had: {', '.join(lacking)}. "
         "It would exit on their data.",
-        "Load them on the target.",
+        "Load them on the target, or use --keys for the keys that need none of them.",
     )

@@ -83,7 +83,7 @@ class Daemon:
             self._timeouts,
             Listening(**structs.asdict(config.restore)),
             basics.ids,
-            self.keyring,
+            restore.Shelf(basics.ledger, self.shelf, self.keyring, basics.offload),
         )
         kept = self._history()
         self.keeper = Keeper(basics.ledger, kept)

@@ -6,8 +6,12 @@ from collections.abc import Collection, Iterator
 from daemon.answers import PlanAnswer, RestoreView
 from daemon.cli.table import facts
 from daemon.cli.words import elapsed, instant, plural, size
-from events.facts import Finding
+from events.facts import Finding, RestorePlan
 
+_METHODS = {
+    "replication": "by replication: the target takes it from us as from a primary",
+    "keys": "by keys: each is written to the target like a client's",
+}
 _MODES = {
     "swapdb": "swapdb: loaded beside the old data, which is kept until all of it is there",
     "disabled": "disabled: taken to the engine's disk whole before the old data goes",
@@ -23,11 +27,17 @@ def plan_lines(answer: PlanAnswer, forced: Collection[str], width: int) -> Itera
         ("backup", f"taken {instant(backup.taken_at)}, {size(backup.plain_bytes)}"),
         ("target", f"holds {holds}, all of them to be replaced" if plan.target_keys else "empty"),
         ("safety", _safety(answer)),
-        ("loading", _MODES[plan.load_mode]),
+        ("method", _METHODS[plan.method]),
+        ("loading", _MODES[plan.load_mode] if plan.method == "replication" else ""),
+        ("memory", f"at most {size(plan.peak_bytes)} of the target's" if plan.peak_bytes else ""),
+        ("time", _time(plan)),
     ]
     yield from facts(pairs, indent="  ", width=width)
     for finding in plan.findings:
         yield from _finding(finding, forced, width)
+    if plan.consequences:
+        yield "  what else comes of it:"
+        yield from _listed(plan.consequences, width)
     if plan.clients:
         yield "  what clients will see:"
         yield from _listed(plan.clients, width)
@@ -41,6 +51,12 @@ def _safety(answer: PlanAnswer) -> str:
     if answer.plan.safety_backup:
         return "a backup of the target is made first"
     return "NO backup of the target is made first" if answer.plan.target_keys else ""
+
+
+def _time(plan: RestorePlan) -> str:
+    if plan.seconds is None:
+        return "not known: nothing of this cache was restored or loaded yet"
+    return f"about {elapsed(plan.seconds)}: {plan.seconds_basis}"
 
 
 def _finding(finding: Finding, forced: Collection[str], width: int) -> Iterator[str]:

@@ -93,13 +93,35 @@ async def check_opens(vault: Vault, shard: ShardObject, reading: Reading) -> Non
     Raises as the chunks of `read_plain` do. Nothing is read of what is not encrypted.
     """
     _check_codecs(shard)
-    if "age" not in shard.codecs:
-        return
+    if "age" in shard.codecs:
+        await read_first(vault, shard, reading)
+
+
+async def read_first(vault: Vault, shard: ShardObject, reading: Reading) -> bytes:
+    """The first plain bytes, at most 1 MiB: the object's size and the block they are in are right.
+
+    Raises as the chunks of `read_plain` do. The guards are not asked.
+    """
+    _check_codecs(shard)
     stored = _Stored(vault, shard, reading.offload)
     await stored.check_size()
     unpacking = _unpacking(stored, reading)
+    offset = 0
+    for index, block in enumerate(shard.blocks):
+        steps = unpacking.feed(await stored.block(index, offset=offset))
+        if plain := await _step(stored, reading.offload, steps, ()):
+            return plain
+        offset += block.size_bytes
+    # What is encrypted in one piece is given at its end.
+    return await _step(stored, reading.offload, unpacking.finish(), ())
+
+
+async def check_first(vault: Vault, shard: ShardObject, offload: Offload) -> None:
+    """That the object's size and its first block are right, for what cannot be decrypted here."""
+    stored = _Stored(vault, shard, offload)
+    await stored.check_size()
     if shard.blocks:
-        await _step(stored, reading.offload, unpacking.feed(await stored.block(0, offset=0)), ())
+        await stored.block(0, offset=0)
 
 
 def _check_codecs(shard: ShardObject) -> None:

@@ -80,7 +80,13 @@ async def target_facts(node: Node, trial: TrialFacts) -> TargetFacts:
         one_time_password=not settings.get("masterauth"),
         load_mode=found.settings.get("repl-diskless-load", "disabled"),
         drops_rdb=settings.get("rdb-del-sync-files") == "yes",
+        aof_rewriting=found.aof and await _rewriting(node),
     )
+
+
+async def _rewriting(node: Node) -> bool:
+    info = fields(await node.text("INFO", "persistence"))
+    return info.get("aof_rewrite_in_progress") == "1"
 
 
 async def entry(node: Node, one_time_password: str) -> Entry:

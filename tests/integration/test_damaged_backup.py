@@ -94,14 +94,14 @@ class Damage(NamedTuple):
 DAMAGES = [
     Damage("manifest edited", lambda s: flip(s.manifest, 0.5), "manifest-tampered", touched=False),
     Damage("manifest gone", lambda s: s.manifest.unlink(), "manifest-missing", touched=False),
-    Damage("first bit", lambda s: flip(s.object, 0), "block-damaged", touched=True),
+    Damage("first bit", lambda s: flip(s.object, 0), "rdb-checksum", touched=False),
     Damage("a bit in the middle", lambda s: flip(s.object, 0.5), "block-damaged", touched=True),
     Damage(
         "a bit in the last block", lambda s: flip(s.object, 0.99), "block-damaged", touched=True
     ),
     Damage("last byte", lambda s: flip(s.object, 1), "block-damaged", touched=True),
-    Damage("cut short", lambda s: cut(s.object), "object-size", touched=True),
-    Damage("object gone", lambda s: s.object.unlink(), "object-missing", touched=True),
+    Damage("cut short", lambda s: cut(s.object), "rdb-checksum", touched=False),
+    Damage("object gone", lambda s: s.object.unlink(), "rdb-checksum", touched=False),
 ]
 
 

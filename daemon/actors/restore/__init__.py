@@ -1,7 +1,8 @@
 """Restores into running caches: planning them, carrying them out, undoing them."""
 
 from daemon.actors.restore.actor import Outside, RestoreActor
+from daemon.actors.restore.glance import Shelf
 from daemon.actors.restore.planning import Listening, Planning
 from daemon.actors.restore.undo import UndoActor
 
-__all__ = ["Listening", "Outside", "Planning", "RestoreActor", "UndoActor"]
+__all__ = ["Listening", "Outside", "Planning", "RestoreActor", "Shelf", "UndoActor"]

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from daemon.actors.holding import bounded_elsewhere
 from daemon.actors.restore.elsewhere import from_vault, with_copies
-from daemon.actors.restore.planning import Planning, Visit, known, planned, unlocked
+from daemon.actors.restore.planning import Planning, Visit, known, unlocked
 from daemon.actors.seams import ReadableVaults
 from daemon.commands import (
     ReportPlan,
@@ -28,7 +28,7 @@ from daemon.ports import Offload, Progress
 from daemon.storage.catalog import read_manifest
 from daemon.storage.manifest import ShardObject
 from daemon.storage.one_error import one_error
-from daemon.storage.reader import Reading, check_opens, read_plain
+from daemon.storage.reader import Reading, read_plain
 from daemon.storage.sealing import Identities, Keys, NoKeys
 from daemon.storage.vault import Vault
 from daemon.valkey.durable import Before, Durability, before, evicted
@@ -40,7 +40,7 @@ from events.facts import BackupId, Failure, RestorePlan, RestoreResult
 from events.types import BackupRequested
 from projections import catalog
 from projections.catalog import Backup
-from projections.restore_plan import Wishes
+from projections.restore_plan import Wishes, restore_plan
 from projections.restores import Restore
 from projections.work import RestoreWork
 
@@ -73,11 +73,6 @@ class Stored(Struct, frozen=True):
         reading = Reading(self.offload, guards=(RdbGuard(),), identities=self.identities)
         async with read_plain(self.vault, self.shard, reading) as chunks:
             yield chunks
-
-    async def check_opens(self) -> None:
-        """Raises what stands in the way of an encrypted object, before anything is touched."""
-        reading = Reading(self.offload, identities=self.identities)
-        await check_opens(self.vault, self.shard, reading)
 
 
 class Job(Struct, frozen=True):
@@ -129,16 +124,16 @@ class RestoreActor:
         settings = state.caches[restore.target].settings
         began = anyio.current_time()
         progress.phase("planning")
+        offer = await self._outside.planning.offer(backup, restore.vault)
         backup = from_vault(backup, restore.vault)
         lock = await unlocked(backup, self._outside.keys)
         stored = await self._stored(backup, lock.identities)
         wishes = Wishes(safety_backup=restore.safety_backup)
         async with self._outside.planning.visit(settings) as visit:
-            plan = planned(backup, visit.facts, wishes, lock.facts)
+            plan = restore_plan(offer, visit.facts, wishes)
             await self._ledger.report(ReportPlan(restore.restore_id, plan))
             if self._ledger.state.restores[restore.restore_id].phase != "planned":
                 return
-            await stored.check_opens()
             job = await self._start(restore, plan, visit, progress)
             await self._try_way(job)
             await self._hold_still(job)

@@ -19,9 +19,13 @@ def from_vault(backup: Backup, vault: VaultName | None) -> Backup:
 
 def with_copies(error: Failed, backup: Backup, restore: Restore) -> Failed:
     """The error, and where else the backup is, if that may help."""
-    used = restore.vault or backup.vault
-    others = [v for v in (backup.vault, *complete_in(backup.copies)) if v != used]
-    if not others or not error.code.startswith(_OF_THE_VAULT):
+    there = others(backup, restore.vault or backup.vault)
+    if not there or not error.code.startswith(_OF_THE_VAULT):
         return error
-    there = f"vault {others[0]!r} has it too: say --from {others[0]}"
-    return type(error)(error.code, error.message, f"{there}; or else: {error.hint}")
+    told = f"vault {there[0]!r} has it too: say --from {there[0]}"
+    return type(error)(error.code, error.message, f"{told}; or else: {error.hint}")
+
+
+def others(backup: Backup, used: VaultName) -> list[VaultName]:
+    """The vaults that have the backup beside the one that is used."""
+    return [vault for vault in (backup.vault, *complete_in(backup.copies)) if vault != used]

@@ -11,6 +11,7 @@ from typing import Literal
 from msgspec import Struct, structs
 
 from daemon.actors.restore.elsewhere import from_vault
+from daemon.actors.restore.glance import Shelf, glance
 from daemon.errors import Failed, Permanent
 from daemon.ports import Ids
 from daemon.storage.one_error import one_error
@@ -41,6 +42,7 @@ from events.facts import (
 from projections.caches import Cache
 from projections.catalog import Backup
 from projections.restore_identity import Unlocking
+from projections.restore_pace import pace
 from projections.restore_plan import Offer, Wishes, restore_plan
 
 PASSWORD_CHARACTERS = 48
@@ -91,22 +93,33 @@ class Planning:
         timeouts: Timeouts,
         listening: Listening,
         ids: Ids,
-        keys: Keys,
+        shelf: Shelf,
     ) -> None:
         self._secrets = secrets
         self._timeouts = timeouts
         self._listening = listening
         self._ids = ids
-        self._keys = keys
+        self._shelf = shelf
 
     async def plan(
         self, backup: Backup, target: Cache, vault: VaultName | None = None
     ) -> RestorePlan:
         """What a restore would do now; touches nothing. Raises `Transient` or `Permanent`."""
-        backup = from_vault(backup, vault)
-        lock = await unlocked(backup, self._keys)
+        offer = await self.offer(backup, vault)
         async with self.visit(target.settings) as visit:
-            return planned(backup, visit.facts, Wishes(), lock.facts)
+            return restore_plan(offer, visit.facts, Wishes())
+
+    async def offer(self, backup: Backup, vault: VaultName | None = None) -> Offer:
+        """What a plan must know of one complete backup, as it lies in that vault or in its own."""
+        snapshot, stored = known(backup)
+        lock = await unlocked(from_vault(backup, vault), self._shelf.keys)
+        return Offer(
+            snapshot,
+            stored,
+            unlocking=lock.facts,
+            glance=await glance(self._shelf, backup, vault, lock.identities),
+            pace=pace(self._shelf.ledger.state, backup.cache),
+        )
 
     @asynccontextmanager
     async def visit(self, settings: CacheSettings) -> AsyncGenerator[Visit, None]:
@@ -171,14 +184,6 @@ async def _look(node: Node, listener: Listener, names: Names, way: _Way) -> Targ
     later = listener.tls and trial.outcome == "not-tried" and facts.role == "primary"
     tls_trial = later and not await migrates_in_tls(node)
     return structs.replace(await target_facts(node, trial), tls_trial=tls_trial)
-
-
-def planned(
-    backup: Backup, facts: TargetFacts, wishes: Wishes, unlocking: Unlocking
-) -> RestorePlan:
-    """The plan for one complete backup."""
-    snapshot, stored = known(backup)
-    return restore_plan(Offer(snapshot, stored, unlocking), facts, wishes)
 
 
 class Unlocked(Struct, frozen=True):

@@ -11,7 +11,7 @@ from daemon.errors import Permanent, Transient
 from daemon.storage import stages
 from daemon.storage.manifest import ShardObject
 from daemon.storage.memory import MemoryStore, MemoryVault
-from daemon.storage.reader import WITHHELD_BYTES, Reading, read_plain
+from daemon.storage.reader import WITHHELD_BYTES, Reading, check_first, read_first, read_plain
 from daemon.storage.vault import ObjectName
 from tests.support.offload import THREADS
 from tests.support.storing import OBJECT, shard_of, stored, unpacked
@@ -259,3 +259,25 @@ async def test_an_unknown_codec_is_not_guessed_at() -> None:
         | {"codecs": ("age", "zstd")}
     )
     await refused(Kept(shard, subject.objects), "codec-unknown")
+
+
+async def test_the_first_bytes_are_given_when_their_block_is_right() -> None:
+    """A look at the beginning finds damage there; damage at the end is for the whole reading."""
+    subject = await kept()
+    reading = Reading(THREADS)
+    beginning = await read_first(subject.vault, subject.shard, reading)
+    assert beginning
+    assert PLAIN.startswith(beginning)
+
+    subject.change(lambda data: data.__setitem__(-1, data[-1] ^ 1))
+    assert await read_first(subject.vault, subject.shard, reading) == beginning
+    await check_first(subject.vault, subject.shard, THREADS)
+
+    subject.change(lambda data: data.__setitem__(0, data[0] ^ 1))
+    for look in (
+        read_first(subject.vault, subject.shard, reading),
+        check_first(subject.vault, subject.shard, THREADS),
+    ):
+        with pytest.raises(Permanent) as failed:
+            await look
+        assert failed.value.code == "block-damaged"
