@@ -7,6 +7,7 @@ choice to the next.
 
 from pathlib import Path
 
+import anyio
 from msgspec import Struct
 
 from daemon.errors import Failed, Permanent, Transient
@@ -18,8 +19,10 @@ from daemon.valkey.info import fields
 from daemon.valkey.probe import missing, pick, same_host, server, unreadable
 from daemon.valkey.refusal import acl_line
 from daemon.valkey.survey import Seen, Survey
-from daemon.valkey.topology import Info, behind, rank, unfit
+from daemon.valkey.topology import Info, applied, behind, rank, unfit, written
 from events.facts import NodeChoice, NodeFacts, ServerFacts, SourceChoice, SourceKind
+
+POLL_SECONDS = 0.02
 
 
 class Wish(Struct, frozen=True):
@@ -103,10 +106,24 @@ class Nodes:
             self._survey.against.append(error.message)
             return None
         reason = _against(chosen) or await self._file_against(chosen)
+        if reason is None and primary is not None and lag:
+            reason = await self._lags(seen, written(primary.info))
         if reason is not None:
             self._survey.against.append(f"{seen.place} {reason}")
             return None
         return chosen
+
+    async def _lags(self, seen: Seen, offset: int) -> str | None:
+        """Wait until a replica has what its primary had written when that was asked.
+
+        Whoever has just written and then asks for a backup expects to find it there.
+        """
+        with anyio.move_on_after(self._timeouts.look):
+            async with open_node(seen.login, self._timeouts) as node:
+                while applied(fields(await node.text("INFO"))) < offset:  # noqa: ASYNC110 - a server
+                    await anyio.sleep(POLL_SECONDS)
+                return None
+        return f"has not caught up with its primary within {self._timeouts.look:g} s"
 
     async def _file_against(self, chosen: Chosen) -> str | None:
         """Whether ``source = "bgsave"`` is in the way: its file must be one that we can read."""

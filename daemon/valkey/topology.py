@@ -77,8 +77,18 @@ def behind(info: Info, *, primary: Info) -> int:
 
     Ask the primary first: then it is the least that it can be, and never below 0.
     """
+    return max(0, written(primary) - applied(info))
+
+
+def written(primary: Info) -> int:
+    """How far a primary has written its stream of replication, in bytes."""
+    return number(primary, "master_repl_offset")
+
+
+def applied(info: Info) -> int:
+    """How far a replica has applied the stream that it follows, in bytes."""
     own = "slave_repl_offset" if "slave_repl_offset" in info else "master_repl_offset"
-    return max(0, number(primary, "master_repl_offset") - number(info, own))
+    return number(info, own)
 
 
 def rank(info: Info, primary: Info | None) -> tuple[bool, int]:

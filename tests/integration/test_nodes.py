@@ -191,6 +191,38 @@ async def test_a_replica_that_lags_is_not_taken(engine: Engine, tmp_path: Path) 
         assert f"{place(replica)} is 40.0 MiB behind" in found.reason
 
 
+async def test_what_was_written_before_is_in_the_backup(engine: Engine, tmp_path: Path) -> None:
+    """A replica that is a little behind is waited for, and passed over if it does not come."""
+    kept, held = bytearray(), False
+
+    def hold(data: bytes) -> bytes:
+        kept.extend(data)
+        if held:
+            return b""
+        whole = bytes(kept)
+        kept.clear()
+        return whole
+
+    async with (
+        start_node(engine, tmp_path / "p") as primary,
+        asking(primary) as client,
+        tampered(primary.port, to_client=hold) as slow,
+    ):
+        following = {"replicaof": f"127.0.0.1 {slow}"}
+        async with replica_of(engine, primary, tmp_path / "r", **following) as replica:
+            await listed_online(primary, 1)
+            held = True
+            await client.set("written", "just before")
+            found = await chosen(cache(primary, "prefer-replica"))
+            assert (found.role, found.address) == ("primary", place(primary))
+            assert f"{place(replica)} has not caught up with its primary" in found.reason
+            held = False
+            await client.set("written", "again")
+            snap, node = await snapped(cache(primary, "prefer-replica"))
+            assert node.address == place(replica)
+            assert b"again" in snap.data
+
+
 async def test_an_announced_address_that_leads_nowhere(engine: Engine, tmp_path: Path) -> None:
     """A replica behind another network's address is passed over; the primary gives the data."""
     nowhere = str(free_port())
