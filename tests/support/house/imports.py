@@ -72,7 +72,7 @@ WIRE = ("daemon.commands", "daemon.answers")
 HOUSE: Mapping[str, Room] = {
     "events": Room(("events",), ("msgspec", "anyio")),
     "events.fact": Room((), ("msgspec",), pure=True),
-    "events.facts": Room(pure=True),
+    "events.facts": Room((), ("msgspec",), pure=True),
     "events.moves": Room(pure=True),
     "events.types": Room(OF_TYPES, ("msgspec",), pure=True),
     "events.copies": Room((), ("msgspec",), pure=True),
