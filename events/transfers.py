@@ -25,13 +25,17 @@ class _ExportEvent(Struct, frozen=True, forbid_unknown_fields=True):
 class ExportRequested(_ExportEvent, frozen=True, tag="export-requested/1"):
     """Somebody wants plain RDB files of a backup; it is held until the end.
 
-    `destination` is where to, as one would type it, and never holds a secret. `vault` is the one
-    to read from, where that is said. One to a ``client`` does not outlive its connection.
+    `destination` is where to: a URL, or what a client says of itself; it never holds a secret.
+    `entry` names the ``[exports]`` entry that has the keys. `vault` is the one to read from, where
+    that is said. `replace` allows to overwrite what has the same name there. One to a ``client``
+    does not outlive its connection.
     """
 
     kind: ExportKind
     destination: str
     vault: VaultName | None = None
+    entry: str | None = None
+    replace: bool = False
 
 
 class ExportCompleted(_ExportEvent, frozen=True, tag="export-completed/1"):

@@ -8,14 +8,12 @@ from datetime import datetime
 from typing import Literal
 
 from immutables import Map
-from msgspec import Struct
-from msgspec.structs import replace
+from msgspec import Struct, structs
 
 from events.envelope import Envelope
 from events.facts import BackupId, CacheName, Failure, VaultName
 from events.moves import ExportedFile, ExportId
 from events.transfers import (
-    ExportCompleted,
     ExportEvent,
     ExportFailed,
     ExportKind,
@@ -34,6 +32,8 @@ class Export(Struct, frozen=True):
     requested_at: datetime
     requested_by: str
     vault: VaultName | None = None
+    entry: str | None = None
+    replace: bool = False
     phase: Literal["requested", "completed", "failed"] = "requested"
     files: tuple[ExportedFile, ...] = ()
     seconds: float | None = None
@@ -46,25 +46,22 @@ Exports = Map[ExportId, Export]
 
 def evolve(exports: Exports, envelope: Envelope, event: ExportEvent) -> Exports:
     """The exports after one more event."""
-    match event:
-        case ExportRequested():
-            return exports.set(event.export_id, _requested(envelope, event))
-        case ExportCompleted():
-            changed = replace(
-                exports[event.export_id],
-                phase="completed",
-                files=event.files,
-                seconds=event.seconds,
-                ended_at=envelope.at,
-            )
-        case ExportFailed():
-            changed = replace(
-                exports[event.export_id],
-                phase="failed",
-                failure=event.failure,
-                ended_at=envelope.at,
-            )
-    return exports.set(event.export_id, changed)
+    if isinstance(event, ExportRequested):
+        return exports.set(event.export_id, _requested(envelope, event))
+    export = exports[event.export_id]
+    if isinstance(event, ExportFailed):
+        failed = structs.replace(
+            export, phase="failed", failure=event.failure, ended_at=envelope.at
+        )
+        return exports.set(event.export_id, failed)
+    completed = structs.replace(
+        export,
+        phase="completed",
+        files=event.files,
+        seconds=event.seconds,
+        ended_at=envelope.at,
+    )
+    return exports.set(event.export_id, completed)
 
 
 def _requested(envelope: Envelope, event: ExportRequested) -> Export:
@@ -77,10 +74,25 @@ def _requested(envelope: Envelope, event: ExportRequested) -> Export:
         requested_at=envelope.at,
         requested_by=envelope.who.user or envelope.who.kind,
         vault=event.vault,
+        entry=event.entry,
+        replace=event.replace,
     )
 
 
-def outstanding(exports: Exports) -> tuple[Export, ...]:
-    """Those that have not ended, oldest request first."""
-    found = (export for export in exports.values() if export.phase == "requested")
+def open_after(exporting: Exports, changed: Export) -> Exports:
+    """Those that have not ended, after one has changed."""
+    if changed.phase == "requested":
+        return exporting.set(changed.export_id, changed)
+    return exporting.delete(changed.export_id)
+
+
+def outstanding(exporting: Exports) -> tuple[Export, ...]:
+    """What is to be done of those that have not ended: oldest first, none to a client."""
+    found = (export for export in exporting.values() if export.kind != "client")
+    return tuple(sorted(found, key=lambda export: (export.requested_at, export.export_id)))
+
+
+def of_backup(exports: Exports, backup_id: BackupId) -> tuple[Export, ...]:
+    """All exports of one backup, oldest first."""
+    found = (export for export in exports.values() if export.backup_id == backup_id)
     return tuple(sorted(found, key=lambda export: (export.requested_at, export.export_id)))

@@ -94,6 +94,7 @@ class State(Struct, frozen=True):
     active: Map[CacheName, RestoreId] = Map()
     verifications: Verifications = Map()
     exports: Exports = Map()
+    exporting: Exports = Map()
     held: Map[BackupId, int] = Map()
     keys: Map[tuple[int, str], Answered] = Map()
     vaults: Vaults = Map()
@@ -244,7 +245,9 @@ def _restore(state: State, envelope: Envelope, event: restores.RestoreEvent) -> 
 def _export(state: State, envelope: Envelope, event: ExportEvent) -> State:
     more = 1 if isinstance(event, ExportRequested) else -1
     held = _held(state.held, event.backup_id, more)
-    return replace(state, exports=exports.evolve(state.exports, envelope, event), held=held)
+    changed = exports.evolve(state.exports, envelope, event)
+    exporting = exports.open_after(state.exporting, changed[event.export_id])
+    return replace(state, exports=changed, exporting=exporting, held=held)
 
 
 def _verification(state: State, envelope: Envelope, event: proofs.ProofEvent) -> State:

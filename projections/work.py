@@ -10,7 +10,8 @@ from datetime import datetime
 from msgspec import Struct
 
 from events.facts import BackupId, CacheName, RestoreId, VaultName
-from projections import catalog
+from events.moves import ExportId
+from projections import catalog, exports
 from projections.catalog import Backup
 from projections.copies import Copy, in_vault
 from projections.proofs import Verification
@@ -83,6 +84,14 @@ class VerificationWork(Struct, frozen=True):
     by_policy: bool = False
 
 
+class ExportWork(Struct, frozen=True):
+    """Write a backup's plain RDB files to a place of the user's own."""
+
+    export_id: ExportId
+    backup_id: BackupId
+    cache: CacheName
+
+
 Work = (
     BackupWork
     | SweepWork
@@ -92,6 +101,7 @@ Work = (
     | RestoreWork
     | UndoWork
     | VerificationWork
+    | ExportWork
 )
 
 
@@ -105,6 +115,8 @@ def outstanding(state: State) -> Iterator[Work]:
         yield _restore_work(state.restores[restore_id], cache)
     for one in sorted(state.verifications.values(), key=_rank):
         yield VerificationWork(one.backup_id, one.cache, by_policy=one.cause == "policy")
+    for export in exports.outstanding(state.exporting):
+        yield ExportWork(export.export_id, export.backup_id, export.cache)
 
 
 def _rank(one: Verification) -> tuple[bool, datetime, BackupId]:
@@ -182,7 +194,7 @@ def ready(state: State, work: Work, now: datetime) -> bool:
         case SweepWork():
             begun = state.catalog[work.cache][work.backup_id].attempt_started_at
             return may_be_swept(state.recovery, begun)
-        case UndoWork():
+        case UndoWork() | ExportWork():
             return True
 
 

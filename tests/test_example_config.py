@@ -15,13 +15,17 @@ import pytest
 from msgspec import Struct
 from msgspec.structs import fields
 
-from daemon.config import Config, PolicyConfig, VaultConfig, example, load
+from daemon.config import Config, ExportConfig, PolicyConfig, VaultConfig, example, load
 from daemon.config.rules import LATER
 from events.facts import CacheName, CacheSettings, Policy, VaultName
 
 EXAMPLE = Path(__file__).parents[1] / "config.example.toml"
 SETTING = re.compile(r"(?:# )?([a-z_]+) = (.*)")
-NAMED: Mapping[str, type[Struct]] = {"vaults": VaultConfig, "caches": CacheSettings}
+NAMED: Mapping[str, type[Struct]] = {
+    "vaults": VaultConfig,
+    "caches": CacheSettings,
+    "exports": ExportConfig,
+}
 SHAPES: Mapping[str, type[Struct]] = {
     **{field.name: NAMED.get(field.name, field.type) for field in fields(Config)},
     "policies": PolicyConfig,

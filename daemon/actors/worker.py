@@ -27,6 +27,7 @@ from projections.work import (
     BackupWork,
     CopyWork,
     DeletionWork,
+    ExportWork,
     RestoreWork,
     SweepWork,
     UncopyWork,
@@ -84,6 +85,7 @@ class Actors(Struct, frozen=True):
     restore: Actor[RestoreWork]
     undo: Actor[UndoWork]
     verify: Actor[VerificationWork]
+    export: Actor[ExportWork]
 
 
 class Limits(Struct, frozen=True):
@@ -221,12 +223,14 @@ class Worker:
         return rest is not None and rest.until > anyio.current_time()
 
     def _admitted(self, state: State, work: Work) -> bool:
-        """Room for one more snapshot: in all, and on its host; copies are made one at a time.
+        """Room for one more snapshot: in all, and on its host; copies, and exports, one at a time.
 
         A safety backup is always let in: its target refuses writes until it is made.
         """
         if isinstance(work, CopyWork):
             return not any(isinstance(running, CopyWork) for running in self._running)
+        if isinstance(work, ExportWork):
+            return not any(isinstance(running, ExportWork) for running in self._running)
         if isinstance(work, VerificationWork):
             return self._has_room_to_prove(work)
         if isinstance(work, UncopyWork):
@@ -302,6 +306,8 @@ class Worker:
                 await self._actors.copy.crashed(work, failure)
             case VerificationWork():
                 await self._actors.verify.crashed(work, failure)
+            case ExportWork():
+                await self._actors.export.crashed(work, failure)
             case RestoreWork():
                 await self._actors.restore.crashed(work, failure)
             case UndoWork():
@@ -323,6 +329,8 @@ class Worker:
                 await self._guarded(self._actors.undo, work, progress)
             case VerificationWork():
                 await self._guarded(self._actors.verify, work, progress)
+            case ExportWork():
+                await self._guarded(self._actors.export, work, progress)
             case _:
                 assert_never(work)
 
@@ -355,6 +363,8 @@ def _id(work: Work) -> str:
     match work:
         case RestoreWork() | UndoWork():
             return work.restore_id
+        case ExportWork():
+            return work.export_id
         case _:
             return work.backup_id
 

@@ -9,6 +9,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from daemon.answers.exports import ExportView
+from daemon.answers.progress import ProgressView as ProgressView
 from daemon.answers.proof import AssuranceView, ProofView
 from events.facts import (
     BackupKind,
@@ -56,21 +58,12 @@ class Accepted(Answer, frozen=True):
     cache: str | None = None
     backup_id: str | None = None
     restore_id: str | None = None
+    export_id: str | None = None
     probe: Probe | None = None
     deleted_backup_ids: tuple[str, ...] = ()
     """Backups that are being deleted because of this command."""
     cancelled: str | None = None
     """The last word of the attempt that a cancelled backup was in, if it had one to say."""
-
-
-class ProgressView(Answer, frozen=True):
-    """How far running work is; bytes of the present phase, which began `phase_seconds` ago."""
-
-    phase: str
-    seconds: float
-    phase_seconds: float
-    moved_bytes: int
-    total_bytes: int | None = None
 
 
 class LocalTime(Answer, frozen=True):
@@ -155,6 +148,7 @@ class BackupDetail(Answer, frozen=True):
     objects: tuple[str, ...] = ()
     snapshot: SnapshotFacts | None = None
     stored: StoredFacts | None = None
+    exports: tuple[ExportView, ...] = ()
 
 
 class Backups(Answer, frozen=True):
@@ -246,6 +240,13 @@ class Restores(Answer, frozen=True):
     restores: tuple[RestoreView, ...]
 
 
+class ExportDetail(Answer, frozen=True):
+    """One export."""
+
+    now: datetime
+    export: ExportView
+
+
 class PlanRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """What to plan: as `request-restore`, and nothing is touched."""
 
@@ -297,6 +298,8 @@ class Status(Answer, frozen=True):
     backups: tuple[BackupView, ...] = ()
     """Waiting and running ones."""
     restores: tuple[RestoreView, ...] = ()
+    """Those that have not ended."""
+    exports: tuple[ExportView, ...] = ()
     """Those that have not ended."""
 
 

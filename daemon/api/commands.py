@@ -10,6 +10,7 @@ from daemon.answers import Accepted, PlanAnswer, PlanRequest, Role
 from daemon.api.asked import Asked
 from daemon.api.cancelling import LastWord, meant
 from daemon.api.copies import check_copy, check_copy_to, read_from
+from daemon.api.exports import export_of, placed
 from daemon.api.find import any_backup, cache_named
 from daemon.api.peer import user_name
 from daemon.api.queries import moment_of
@@ -27,6 +28,7 @@ from daemon.commands import (
     RequestAutoBackup,
     RequestBackup,
     RequestCopy,
+    RequestExport,
     RequestRestore,
     RequestVerification,
     SetCache,
@@ -39,6 +41,7 @@ from events.envelope import Who
 from events.facts import CacheSettings, Probe
 from events.proofs import VerificationRequested
 from events.suspicions import SuspicionAcknowledged
+from events.transfers import ExportRequested
 from events.types import (
     BackupCancelled,
     BackupRequested,
@@ -62,6 +65,7 @@ _Told = (
     | RequestCopy
     | AcknowledgeBackup
     | RequestRestore
+    | RequestExport
     | RequestVerification
 )
 
@@ -82,6 +86,7 @@ async def command(asked: Asked) -> Accepted:
     """Decide one command; the answer comes when its events are durable."""
     request = _plainest(asked.read(_request.decode))
     demand(asked.role, wanted=role_for(request))
+    request = placed(asked, request)
     told: Probe | None = None
     if isinstance(request, AddCache | SetCache):
         record = await _checked(asked, request)
@@ -224,7 +229,7 @@ def accepted(outcome: Outcome, probe: Probe | None = None) -> Accepted:
             case DeletionRequested():
                 cache = event.cache
                 deleted.append(event.backup_id)
-            case CopyRequested() | SuspicionAcknowledged():
+            case CopyRequested() | SuspicionAcknowledged() | ExportRequested():
                 cache, backup_id = event.cache, event.backup_id
             case RestoreRequested():
                 cache, restore_id = event.cache, event.restore_id
@@ -235,6 +240,7 @@ def accepted(outcome: Outcome, probe: Probe | None = None) -> Accepted:
         cache=cache,
         backup_id=backup_id,
         restore_id=restore_id,
+        export_id=export_of(outcome.events),
         probe=probe,
         deleted_backup_ids=tuple(deleted),
     )

@@ -10,6 +10,7 @@ from anyio.lowlevel import checkpoint
 from msgspec.structs import replace
 
 from daemon.answers import CacheView, LogView, Problem, Role, Status, VaultView
+from daemon.api.exports_view import running as running_exports
 from daemon.api.views import (
     Moment,
     backup_view,
@@ -77,6 +78,7 @@ async def status(
         vaults=tuple(_vault(moment, name, url) for name, url in sorted(vaults.items())),
         backups=tuple(backup_view(moment, backup) for backup in running),
         restores=tuple(restore_view(moment, restore) for restore in restores),
+        exports=running_exports(moment),
     )
 
 

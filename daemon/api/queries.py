@@ -8,6 +8,7 @@ from typing import Annotated, TypeVar
 
 import anyio
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from daemon.answers import (
     BackupDetail,
@@ -20,6 +21,7 @@ from daemon.answers import (
 )
 from daemon.api import health
 from daemon.api.asked import Asked
+from daemon.api.exports_view import exports_of
 from daemon.api.find import any_backup, cache_named, restore_by_id
 from daemon.api.views import (
     Moment,
@@ -118,7 +120,9 @@ async def backup(asked: Asked) -> BackupDetail:
         return not {backup.phase, *copied} & {"waiting", "running"}
 
     found = await _when(asked, now_of, ended, query.wait)
-    return backup_detail(moment_of(asked), found, asked.outside.locate)
+    moment = moment_of(asked)
+    detail = backup_detail(moment, found, asked.outside.locate)
+    return replace(detail, exports=exports_of(moment, found))
 
 
 async def restores(asked: Asked) -> Restores:

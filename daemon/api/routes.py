@@ -10,6 +10,8 @@ from daemon.answers.schedule import Schedule
 from daemon.api import (
     check,
     commands,
+    downloads,
+    exports,
     policies,
     proofs,
     queries,
@@ -122,6 +124,24 @@ ROUTES: tuple[Route, ...] = (
         answers.Backups,
         queries.backups,
         query=queries.BackupsQuery,
+    ),
+    Route(
+        "GET",
+        "/v1/backups/{ref}/rdb",
+        "admin",
+        "The plain RDB of one shard, checked; a body that is cut short is not whole",
+        bytes,
+        body_of=downloads.rdb,
+        query=downloads.PlainQuery,
+    ),
+    Route(
+        "GET",
+        "/v1/exports/{id}",
+        "viewer",
+        "One export, perhaps when it has ended",
+        answers.ExportDetail,
+        exports.export,
+        query=queries.WaitQuery,
     ),
     Route(
         "GET",

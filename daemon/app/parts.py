@@ -10,6 +10,7 @@ from msgspec import Struct, structs
 from daemon.actors import history, restore
 from daemon.actors.backup import BackupActor, Surroundings
 from daemon.actors.copy import Between, CopyActor
+from daemon.actors.export import ExportActor, Exporting, Sources
 from daemon.actors.history import Keeper, Recoverer
 from daemon.actors.packing import PipelinePacker
 from daemon.actors.removal import RemovalActor
@@ -18,6 +19,7 @@ from daemon.actors.verify import EngineProver, Proving, VerifyActor
 from daemon.actors.worker import Actors, Limits
 from daemon.api import Outside, Roles
 from daemon.app.doctor import make_bedside, make_doctor
+from daemon.app.exports import Kit, Places
 from daemon.app.real import RandomIds, SystemClock, Threads, password
 from daemon.app.rebuilt import Rebuilder
 from daemon.app.recovering import Recovery, copies
@@ -88,6 +90,7 @@ class Daemon:
         kept = self._history()
         self.keeper = Keeper(basics.ledger, kept)
         self.recoverer = Recoverer(basics.ledger, kept, basics.rebuilder)
+        self.places = self._places(config)
         self.core = Core(basics.ledger, self._at_work(config, engines))
         self._sickroom = Sickroom(self.shelf, basics.ids, basics.clock, config)
         self.doctor, self.rounds = self._doctor(config, engines)
@@ -110,6 +113,11 @@ class Daemon:
         actors = self._actors(packer, self._prover(config, engines))
         return Parts(actors=actors, limits=limits, clock=basics.clock, ids=basics.ids)
 
+    def _places(self, config: Config) -> Places:
+        basics = self.basics
+        kit = Kit(basics.offload.apart(), basics.ids, basics.clock, basics.spool)
+        return Places(config, kit, Sources(self.shelf, basics.offload, self.keyring))
+
     def take_vaults(self, config: Config) -> None:
         """Use the vaults of a configuration that was read again, and its limit of bandwidth."""
         basics = self.basics
@@ -120,6 +128,7 @@ class Daemon:
         self.vault_urls.clear()
         self.vault_urls.update(_urls(config))
         self._sickroom.replace(config)
+        self.places.replace(config)
         self.rounds.wake()
 
     def _prover(self, config: Config, engines: Engines) -> EngineProver:
@@ -153,6 +162,7 @@ class Daemon:
             keys=self.keyring,
             bandwidth=self.bandwidth,
         )
+        sources = Sources(self.shelf, basics.offload, self.keyring)
         restoring = restore.Outside(self._planning, self.shelf, basics.offload, self.keyring)
         return Actors(
             backup=BackupActor(basics.ledger, surroundings),
@@ -164,6 +174,7 @@ class Daemon:
             restore=RestoreActor(basics.ledger, restoring),
             undo=UndoActor(basics.ledger, password, self._timeouts),
             verify=VerifyActor(basics.ledger, Proving(self.shelf, prover)),
+            export=ExportActor(basics.ledger, Exporting(sources, self.places)),
         )
 
     def _doctor(self, config: Config, engines: Engines) -> tuple[Doctor, Rounds]:
@@ -192,6 +203,7 @@ class Daemon:
             tips=VaultTips(self.shelf, self.basics.installation, self._recovered),
             doctor=self.doctor,
             encrypted=lambda name: self.keyring.sealing(name) is not None,
+            exporter=self.places,
             recovering=Recovery(self.recoverer, self.basics.clock, self.vault_urls),
             log_copies=partial(copies, self.keeper),
         )

@@ -7,6 +7,7 @@ import click
 
 from daemon.answers import BackupDetail, BackupView, CopyView
 from daemon.cli.desk import Desk, json_option
+from daemon.cli.export_page import export_lines
 from daemon.cli.follow import Standing, told
 from daemon.cli.receipt_page import pairs
 from daemon.cli.table import facts
@@ -43,6 +44,7 @@ def page(detail: BackupDetail, width: int) -> Iterator[str]:
         yield "copies"
         for copy in view.copies:
             yield from facts([(copy.vault, _copy(detail, copy))], indent="  ", width=width)
+    yield from export_lines(detail.exports, width)
     if detail.stored is not None:
         yield "proof"
         yield from facts(list(pairs(view)), indent="  ", width=width)

@@ -13,6 +13,7 @@ from daemon.answers import (
 from daemon.cli import follow
 from daemon.cli.desk import Desk, Interrupted, json_option
 from daemon.cli.question import confirm, name_typed
+from daemon.cli.restore_file import file_wish, only_for_a_cache, to_file, with_target
 from daemon.cli.restore_page import plan_lines, result_lines
 from daemon.commands import RequestRestore
 from daemon.errors import Failed, Rejected
@@ -35,7 +36,9 @@ class Wish(msgspec.Struct, frozen=True):
 
 @click.command()
 @click.argument("reference", metavar="BACKUP")
-@click.option("--to", "target", metavar="CACHE", required=True, help="The cache to restore into.")
+@click.option("--to", "target", metavar="CACHE", help="The cache to restore into.")
+@click.option("--file", metavar="PATH", help="Write the plain RDB to this file of yours instead.")
+@click.option("--shard", metavar="SHARD", help="With --file: which one, where there are several.")
 @click.option(
     "--from",
     "vault",
@@ -43,7 +46,7 @@ class Wish(msgspec.Struct, frozen=True):
     help="Read the copy in this vault, not the backup in its own.",
 )
 @click.option("--plan", "plan_only", is_flag=True, help="Show what would happen, and do nothing.")
-@click.option("--replace", is_flag=True, help="Overwrite a cache that holds keys.")
+@click.option("--replace", is_flag=True, help="Overwrite a cache that holds keys, or the file.")
 @click.option(
     "--force", metavar="CODE", multiple=True, help="Override this blocker; may be repeated."
 )
@@ -63,8 +66,16 @@ class Wish(msgspec.Struct, frozen=True):
 @json_option
 @click.pass_obj
 def restore(desk: Desk, /, **given: object) -> None:
-    """Restore BACKUP (an id, the beginning of one, or CACHE/NAME) into a running cache."""
-    wish = msgspec.convert(given, Wish)
+    """Restore BACKUP (an id, the beginning of one, or CACHE/NAME) into a running cache.
+
+    Or, with --file, write its plain RDB to a file, with your own rights, and print how a server
+    is started on it.
+    """
+    if given["file"] is not None:
+        only_for_a_cache(given)
+        to_file(desk, file_wish(given))
+        return
+    wish = msgspec.convert(with_target(given), Wish)
     plan = _planned(desk, wish)
     if wish.plan_only:
         return

@@ -5,7 +5,9 @@ from collections.abc import Iterator
 import click
 
 from daemon.answers import BackupView, CacheView, RestoreView, Status, VaultView
+from daemon.answers.exports import ExportView
 from daemon.cli.desk import Desk, json_option
+from daemon.cli.export_page import running_line
 from daemon.cli.follow import Standing, told
 from daemon.cli.table import Column, table
 from daemon.cli.words import age, duration, plural, sentence, size
@@ -125,7 +127,7 @@ def assured(found: Status, view: CacheView) -> tuple[str, ...]:
 
 
 def _running(found: Status) -> Iterator[str]:
-    if found.backups or found.restores:
+    if found.backups or found.restores or found.exports:
         yield ""
     for backup in found.backups:
         yield f"backup {backup.cache}/{backup.name}: {_backup_state(found, backup)}"
@@ -135,6 +137,13 @@ def _running(found: Status) -> Iterator[str]:
             f"restore of {restore.backup_cache}/{what} into {restore.target}: "
             f"{_restore_state(found, restore)}"
         )
+    for export in found.exports:
+        yield f"{running_line(export)}: {_export_state(found, export)}"
+
+
+def _export_state(found: Status, view: ExportView) -> str:
+    label = "a client reads" if view.kind == "client" else "waiting"
+    return told(Standing(ended=False, label=label, progress=view.progress, now=found.now))
 
 
 def _backup_state(found: Status, view: BackupView) -> str:

@@ -136,14 +136,18 @@ class RequestRestore(Struct, frozen=True, forbid_unknown_fields=True, tag="reque
 
 
 class RequestExport(Struct, frozen=True, forbid_unknown_fields=True, tag="request-export"):
-    """Write plain RDB files of a backup to `destination`, ``s3://…`` or ``file:///…`` (S4).
+    """Write plain RDB files of a backup to `destination` (S4).
 
-    `vault` has a copy of the backup to read from; null is the backup's own.
+    That is ``s3://…`` or ``file:///…``, or ``NAME`` or ``NAME/FOLDER`` of an ``[exports]`` entry.
+    `vault` has a copy of the backup to read from; null is the backup's own. `entry` names the
+    ``[exports]`` entry whose keys are used with a URL. `replace` overwrites a file of that name.
     """
 
     backup: str
     destination: str
     vault: str | None = None
+    entry: str | None = None
+    replace: bool = False
 
 
 class RequestVerification(

@@ -16,7 +16,7 @@ from msgspec.structs import fields
 from daemon.config.lines import Place, locate
 from daemon.config.problem import ConfigError, Problem, Wrong, near_miss
 from daemon.config.rules import LATER, TEXTS
-from daemon.config.settings import Config, PolicyConfig, VaultConfig
+from daemon.config.settings import Config, ExportConfig, PolicyConfig, VaultConfig
 from daemon.config.shape import misfit
 from daemon.config.together import Found, Table, contradictions, sections, with_vaults
 from events.facts import CacheName, CacheSettings, Policy
@@ -25,7 +25,11 @@ from projections.policy import parsed_windows
 _SECTIONS: Mapping[str, type[Struct]] = {
     field.name: field.type for field in fields(Config) if field.name != "policies"
 }
-_NAMED: Mapping[str, type[Struct]] = {"vaults": VaultConfig, "caches": CacheSettings}
+_NAMED: Mapping[str, type[Struct]] = {
+    "vaults": VaultConfig,
+    "caches": CacheSettings,
+    "exports": ExportConfig,
+}
 _BELOW: Mapping[type[Struct], Mapping[str, type[Struct]]] = {
     CacheSettings: {"policy": PolicyConfig}
 }

@@ -41,6 +41,7 @@ _CACHE_URL = (
     "Allowed: valkey://[USER@]HOST[:PORT], redis:// likewise, valkeys:// and rediss:// for TLS, "
     "or unix:///PATH[?user=USER]."
 )
+_NO_VAULT_URL = "is not the URL of a vault"
 _VAULT_URL = "Allowed: file:///absolute/path, or s3://BUCKET or s3://BUCKET/PREFIX."
 _RECIPIENT = "Allowed: age1…, 62 characters, as `age-keygen` prints it (X25519)."
 _KMS = 'Allowed: an id, an alias ("alias/NAME") or an ARN, as the service shows it.'
@@ -136,7 +137,7 @@ def vault_url(text: str) -> Wrong | None:
     """Where a vault is: never shown, keys may stand in it."""
     parsed = _split(text)
     if parsed is None or parsed.query or parsed.fragment:
-        return Wrong("is not the URL of a vault", _VAULT_URL)
+        return Wrong(_NO_VAULT_URL, _VAULT_URL)
     if "@" in parsed.netloc:
         return _NO_KEYS
     match parsed.scheme:
@@ -298,6 +299,28 @@ def _s3_url(parsed: SplitResult) -> Wrong | None:
     )
 
 
+def export_url(text: str) -> Wrong | None:
+    """Where exports go: never shown, keys may stand in it."""
+    wrong = vault_url(text)
+    if wrong is not None and wrong.wrong == _NO_VAULT_URL:
+        return Wrong("is not the URL of a place to export to", wrong.allowed)
+    return wrong
+
+
+OF_EXPORTS: Mapping[str, Rule] = {
+    "exports.*": name,
+    "exports.*.url": export_url,
+    "exports.*.endpoint_url": endpoint_url,
+    "exports.*.region": region,
+    "exports.*.access_key_id_env": variable,
+    "exports.*.access_key_id_file": absolute_path,
+    "exports.*.secret_access_key_env": variable,
+    "exports.*.secret_access_key_file": absolute_path,
+    "exports.*.session_token_env": variable,
+    "exports.*.session_token_file": absolute_path,
+    "exports.*.tls_ca_file": absolute_path,
+    "exports.*.sse_kms_key_id": kms_key,
+}
 TEXTS: Mapping[str, Rule] = {
     "daemon.socket": socket_path,
     "daemon.data_dir": absolute_path,
@@ -338,10 +361,9 @@ TEXTS: Mapping[str, Rule] = {
     "caches.*.tls_key_file": absolute_path,
     "caches.*.tls_server_name": server_name,
     "caches.*.bandwidth": bandwidth,
+    **OF_EXPORTS,
 }
 """The rule of each text; an element of a list has its list's."""
 
-LATER: Mapping[str, str] = {
-    "exports": "exports are",
-}
+LATER: Mapping[str, str] = {}
 """Settings that a later version will have: refused by name, never silently accepted."""

@@ -66,6 +66,25 @@ class VaultConfig(Struct, frozen=True, forbid_unknown_fields=True):
     object_lock_days: Annotated[int, Meta(ge=1, le=36_500)] | None = None
 
 
+class ExportConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """``[exports.NAME]``: a place of the user's own, for plain RDB files; as a vault is said."""
+
+    url: str
+    endpoint_url: str | None = None
+    region: str | None = None
+    addressing: Literal["auto", "path", "virtual"] = "auto"
+    access_key_id_env: str | None = None
+    access_key_id_file: str | None = None
+    secret_access_key_env: str | None = None
+    secret_access_key_file: str | None = None
+    session_token_env: str | None = None
+    session_token_file: str | None = None
+    tls_ca_file: str | None = None
+    checksum: Literal["auto", "md5", "crc32c", "sha256"] = "auto"
+    sse: Literal["AES256", "aws:kms"] | None = None
+    sse_kms_key_id: str | None = None
+
+
 def _within(setting: str) -> Meta:
     low, high = RANGES[setting]
     return Meta(ge=low, le=high)
@@ -139,6 +158,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     vaults: Mapping[VaultName, VaultConfig]
     caches: Mapping[CacheName, CacheSettings] = {}
     policies: Mapping[CacheName, Policy] = {}
+    exports: Mapping[str, ExportConfig] = {}
     daemon: DaemonConfig = DaemonConfig()
     roles: RolesConfig = RolesConfig()
     restore: RestoreConfig = RestoreConfig()

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from daemon.config.buckets import of_bucket, outlived
 from daemon.config.copies import second_vault
+from daemon.config.exports import inside_vaults
 from daemon.config.lines import Place
 from daemon.config.problem import Wrong, near_miss
 from daemon.config.rules import told
@@ -33,6 +34,7 @@ def contradictions(document: Table) -> Found:
     for name, vault in vaults.items():
         for own, wrong in _of_vault(vault):
             yield ("vaults", name, *own), wrong
+    yield from _of_exports(sections(document, "exports"), vaults=vaults)
     caches = sections(document, "caches")
     yield from outlived(vaults, caches=caches)
     yield from _of_spool(document.get("spool"), vaults)
@@ -70,6 +72,13 @@ def sections(document: Table, kind: str) -> Mapping[str, Table]:
     return {name: section for name, section in named.items() if isinstance(section, dict)}
 
 
+def _of_exports(exports: Mapping[str, Table], *, vaults: Mapping[str, Table]) -> Found:
+    for name, export in exports.items():
+        for own, wrong in _of_vault(export):
+            yield ("exports", name, *own), wrong
+    yield from inside_vaults(exports, vaults=vaults)
+
+
 def _shared_places(vaults: Mapping[str, Table]) -> Found:
     """Two vaults in one place would take each other's backups for their own."""
     owners: dict[tuple[str, str], str] = {}
@@ -99,7 +108,7 @@ def _of_vault(vault: Table) -> Found:
     yield from _twice(vault.get("recipients"))
     if str(vault.get("url", "")).startswith("file:"):
         for name in vault.keys() & _S3_ONLY:
-            yield (name,), Wrong("is for S3 only", "Take it out: this vault is a folder.")
+            yield (name,), Wrong("is for S3 only", "Take it out: the url is of a folder.")
         return
     yield from _two_homes(vault, "access_key_id")
     yield from _two_homes(vault, "secret_access_key")

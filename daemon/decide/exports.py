@@ -16,6 +16,9 @@ from events.moves import ExportId
 from events.transfers import ExportCompleted, ExportFailed, ExportKind, ExportRequested
 from projections.state import State
 
+MOST_CLIENTS = 3
+"""So many may read a backup over the socket at a time."""
+
 
 def decide(
     state: State, command: RequestExport | OpenExport | ExportReport, context: Context
@@ -49,19 +52,39 @@ def _requested(
             f"Backup {backup.cache}/{backup.name} is not complete yet.",
             f"Wait for its end: `valkeep backup show {backup.backup_id}`.",
         )
+    vault = read_from(backup, command.vault)
+    export_id = ExportId(context.new_id)
+    if isinstance(command, OpenExport):
+        _has_room(state)
+        return ExportRequested(
+            backup.cache, backup.backup_id, export_id, "client", command.destination, vault
+        )
     return ExportRequested(
         cache=backup.cache,
         backup_id=backup.backup_id,
-        export_id=ExportId(context.new_id),
-        kind="client" if isinstance(command, OpenExport) else kind_of(command.destination),
+        export_id=export_id,
+        kind=kind_of(command.destination),
         destination=command.destination,
-        vault=read_from(backup, command.vault),
+        vault=vault,
+        entry=command.entry,
+        replace=command.replace,
     )
 
 
+def _has_room(state: State) -> None:
+    """Each client that reads takes memory and a connection: a few at a time."""
+    clients = [export for export in state.exporting.values() if export.kind == "client"]
+    if len(clients) >= MOST_CLIENTS:
+        raise Rejected(
+            "too-many-exports",
+            f"{len(clients)} clients read backups at present, and no more can.",
+            "Try again when one of them has ended: `valkeep status` shows them.",
+        )
+
+
 def _ended(state: State, command: ExportReport) -> ExportCompleted | ExportFailed:
-    export = state.exports.get(command.export_id)
-    if export is None or export.phase != "requested":
+    export = state.exporting.get(command.export_id)
+    if export is None:
         raise superseded(f"Export {command.export_id}")
     if isinstance(command, ReportExported):
         return ExportCompleted(
@@ -81,6 +104,6 @@ def _ended(state: State, command: ExportReport) -> ExportCompleted | ExportFaile
 
 def cut_off(state: State, failure: Failure) -> Iterator[ExportFailed]:
     """The exports to clients that the end of the daemon has cut off; the others start again."""
-    for _, export in sorted(state.exports.items()):
-        if export.phase == "requested" and export.kind == "client":
+    for _, export in sorted(state.exporting.items()):
+        if export.kind == "client":
             yield ExportFailed(export.cache, export.backup_id, export.export_id, failure)

@@ -6,6 +6,7 @@ objects in `s3_upload`, deadlines and repetition in `s3_calls`.
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -122,6 +123,15 @@ class S3Vault:
                 return
         raise still_there(self.url, prefix=prefix)
 
+    async def give_up_uploads(self, name: ObjectName, *, since: datetime) -> None:
+        """Abort the unfinished uploads of exactly this object that were begun since then."""
+        checked_segments(name)
+        key = self._server.bucket.prefix + name
+        async with aclosing(self._uploads(name)) as uploads:
+            found = [one async for one in uploads if one[0] == key and one[2] >= since]
+        for _, upload_id, _ in found:
+            await abort_upload(self._server, key=key, upload_id=upload_id)
+
     async def aclose(self) -> None:
         """See `Vault.aclose`."""
         await self._server.aclose()
@@ -130,7 +140,7 @@ class S3Vault:
         """How many there were. They are listed first: aborting would shift the pages."""
         async with aclosing(self._uploads(prefix)) as uploads:
             found = [upload async for upload in uploads]
-        for key, upload_id in found:
+        for key, upload_id, _ in found:
             await abort_upload(self._server, key=key, upload_id=upload_id)
         return len(found)
 
@@ -168,8 +178,8 @@ class S3Vault:
             )
         return await self._server.client.list_objects_v2(Bucket=bucket, Prefix=prefix)
 
-    async def _uploads(self, prefix: str) -> AsyncGenerator[tuple[str, str], None]:
-        """Keys and ids of unfinished uploads, every page."""
+    async def _uploads(self, prefix: str) -> AsyncGenerator[tuple[str, str, datetime], None]:
+        """Keys, ids and beginnings of unfinished uploads, every page."""
         call = Call(f"list uploads of {prefix}", "s3:ListBucketMultipartUploads")
         full = self._server.bucket.prefix + prefix
         marker = ("", "")
@@ -179,7 +189,8 @@ class S3Vault:
                 return
             for upload in page.get("Uploads", []):
                 if upload["Key"].startswith(full):
-                    yield upload["Key"], upload["UploadId"]
+                    began = upload.get("Initiated", datetime.max.replace(tzinfo=UTC))
+                    yield upload["Key"], upload["UploadId"], began
             if not page.get("IsTruncated"):
                 return
             then = (page.get("NextKeyMarker", ""), page.get("NextUploadIdMarker", ""))

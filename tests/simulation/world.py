@@ -21,6 +21,7 @@ from structlog.testing import capture_logs
 
 from daemon.actors.backup import BackupActor, Surroundings
 from daemon.actors.copy import Between, CopyActor
+from daemon.actors.export import ExportActor, Exporting, Sources
 from daemon.actors.packing import PipelinePacker
 from daemon.actors.removal import RemovalActor
 from daemon.actors.verify import EngineProver, Proving, VerifyActor
@@ -39,6 +40,7 @@ from tests.simulation.checker import Checker
 from tests.simulation.far import Far
 from tests.simulation.line import CLEAR, Line, Sky
 from tests.simulation.loop import Deadlock, Livelock, ProcessKilled, VirtualLoop, unheard
+from tests.simulation.outlets import FarOutlets
 from tests.simulation.ports import FarCaches, FarClock, FarLog, FarVault, inline
 from tests.simulation.view import View
 from tests.simulation.virtual import CountedIds, orderly_scopes
@@ -323,6 +325,7 @@ class _Run:
             restore=Nobody(),
             undo=Nobody(),
             verify=VerifyActor(ledger, Proving(shelf, prover)),
+            export=ExportActor(ledger, Exporting(Sources(shelf, inline), FarOutlets(self.line))),
         )
         ids = CountedIds(self._number + 1000)
         return Parts(actors=actors, limits=self.plan.limits, clock=clock, ids=ids)

@@ -20,6 +20,7 @@ from anyio import to_thread
 from msgspec import Struct
 
 from daemon.api import Access, Limits, Outside, listening, serve
+from daemon.api.seams import Exporter
 from daemon.board import Board
 from daemon.cli import desk
 from daemon.cli.main import run as run_cli
@@ -184,7 +185,10 @@ def doorway() -> Generator[Path, None, None]:
 
 @asynccontextmanager
 async def serving(
-    *events: Event | Sequence[Event], access: Access = AS_ADMIN, limits: Limits | None = None
+    *events: Event | Sequence[Event],
+    access: Access = AS_ADMIN,
+    limits: Limits | None = None,
+    exporter: Exporter | None = None,
 ) -> AsyncGenerator[Served, None]:
     """An API over a log that holds these events."""
     clock, outcomes = SetClock(), Outcomes()
@@ -204,6 +208,7 @@ async def serving(
         ),
         version="0.1.0",
         started_at=NOON,
+        exporter=exporter,
     )
     with doorway() as path, listening(path) as door:
         async with anyio.create_task_group() as tasks:

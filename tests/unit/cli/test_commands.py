@@ -238,7 +238,7 @@ async def test_tls_is_set_and_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         ("bakup list", 2, "There is no command 'bakup'. Did you mean 'backup'?", "valkeep --help"),
         ("backup lst", 2, "Did you mean 'list'?", "valkeep backup --help"),
         ("backup list --al", 2, "No such option", "valkeep backup list --help"),
-        ("restore orders/nightly", 2, "Missing option '--to'", "valkeep restore --help"),
+        ("restore orders/nightly", 2, "Say where to: --to CACHE", "valkeep restore --help"),
         ("cache set orders", 2, "Nothing to set", "valkeep cache set --help"),
         ("backup create orders 9x", 2, "cannot be the name", "beginning with a letter"),
         ("backup create orders nightly", 3, "already has a backup", "valkeep backup delete"),

@@ -181,19 +181,6 @@ def test_a_slip_is_answered_with_what_was_meant(setting: str, meant: str, text: 
     assert f'Did you mean "{meant}"?' in problem.allowed
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        '[exports.warehouse]\nurl = "s3://b/k"\n',
-    ],
-)
-def test_what_is_not_there_yet_is_refused_by_name(text: str) -> None:
-    """A setting of a later version is never taken and then not done."""
-    told = [problem.wrong for problem in _problems(text) if "not there yet" in problem.wrong]
-
-    assert 1 == len(told)
-
-
 TLS_CACHE = '[caches.orders]\nurl = "valkeys://h"\n'
 KEY_WITH_TWO_HOMES = """\
 access_key_id_env = "X"

@@ -54,7 +54,7 @@ def test_export_holds_its_backup_until_it_has_ended(
 
     ended = when(asked.state, ReportExported(EXPORT, (FILE,), 2.5)).state
     assert {} == dict(ended.held)
-    assert () == outstanding(ended.exports)
+    assert () == outstanding(ended.exporting)
     assert (FILE,) == ended.exports[EXPORT].files
     assert "superseded" == refused(ended, ReportExportFailed(EXPORT, FOR_GOOD)).code
 
@@ -78,7 +78,7 @@ def test_start_ends_exports_to_clients_only() -> None:
     state = when(state, OpenExport(B1, "-"), new_id=client).state
     started = when(state, StartDaemon(InstallationId("i"), "1.0"))
     assert [client] == [e.export_id for e in started.events if isinstance(e, ExportFailed)]
-    assert [EXPORT] == [export.export_id for export in outstanding(started.state.exports)]
+    assert [EXPORT] == [export.export_id for export in outstanding(started.state.exporting)]
     assert {B1: 1} == dict(started.state.held)
 
 
