@@ -6,7 +6,7 @@ command; turns every refusal back into the error it was.
 
 import os
 import socket
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from io import BufferedReader
 from struct import pack
@@ -29,6 +29,7 @@ from daemon.errors import (
 PATIENCE_SECONDS = 180.0
 """A look at a cache, or a plan, may wait for a server's time-outs; longer takes nothing."""
 LINE_BYTES = 64 * 1024
+PIECE_BYTES = 1 << 20
 
 _KINDS: Mapping[int, type[ValkeepError]] = {
     400: BadRequest,
@@ -70,13 +71,13 @@ class Client:
 
     def get(self, route: str, query: Query | None = None) -> bytes:
         """One answer, as JSON."""
-        with self._asked(_Request("GET", route + _query(query))) as (status, answer):
+        with self._asked(_Request("GET", route + _query(query))) as (status, _, answer):
             body = b"".join(answer)
         return _checked(status, body)
 
     def post(self, route: str, body: bytes, *, key: str | None = None) -> bytes:
         """One answer to what was said, as JSON; `key` makes it safe to repeat (L4)."""
-        with self._asked(_Request("POST", route, body, key)) as (status, answer):
+        with self._asked(_Request("POST", route, body, key)) as (status, _, answer):
             said = b"".join(answer)
         return _checked(status, said)
 
@@ -86,6 +87,7 @@ class Client:
         """Lines of NDJSON with their line feeds, as they come; blank ones are left out."""
         with self._asked(_Request("GET", route + _query(query)), endless=endless) as (
             status,
+            _,
             answer,
         ):
             if status != 200:
@@ -93,16 +95,29 @@ class Client:
             yield from _whole_lines(answer, self.path)
 
     @contextmanager
+    def plain(
+        self, route: str, query: Query | None = None
+    ) -> Generator[tuple[Mapping[str, str], Iterator[bytes]], None, None]:
+        """The headers of an answer that is no JSON, and its body piece by piece.
+
+        A body that is cut short raises ``cut-short`` at its end, and is not whole.
+        """
+        with self._asked(_Request("GET", route + _query(query))) as (status, headers, answer):
+            if status != 200:
+                _checked(status, b"".join(answer))
+            yield headers, answer
+
+    @contextmanager
     def _asked(
         self, request: _Request, *, endless: bool = False
-    ) -> Generator[tuple[int, Generator[bytes, None, None]], None, None]:
+    ) -> Generator[tuple[int, Mapping[str, str], Generator[bytes, None, None]], None, None]:
         with _connected(self.path, self._patience) as line:
             line.settimeout(None if endless else self._patience)
             try:
                 taken = _send(line, request.encoded())
                 with line.makefile("rb") as reader:
                     status, headers = _head(reader, self.path, taken=taken)
-                    yield status, _body(reader, headers, self.path)
+                    yield status, headers, _body(reader, headers, self.path)
             except TimeoutError:
                 raise Unreachable(
                     "no-answer",
@@ -207,7 +222,10 @@ def _body(
         if reader.readline(LINE_BYTES) != b"\r\n":
             raise _cut_short(path)
     else:
-        yield _exactly(reader, int(headers.get("content-length", "0")), path)
+        left = int(headers.get("content-length", "0"))
+        while left:
+            yield _exactly(reader, min(left, PIECE_BYTES), path)
+            left -= min(left, PIECE_BYTES)
 
 
 def _exactly(reader: BufferedReader, size: int, path: str) -> bytes:

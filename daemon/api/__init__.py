@@ -3,14 +3,16 @@
 from daemon.api.doorstep import listening
 from daemon.api.peer import Peer
 from daemon.api.roles import Access, Roles, access_for
-from daemon.api.seams import Outside, Planner, Prober
+from daemon.api.seams import ExportPlace, Outside, Plain, Planner, Prober
 from daemon.api.server import Limits, serve
 
 __all__ = [
     "Access",
+    "ExportPlace",
     "Limits",
     "Outside",
     "Peer",
+    "Plain",
     "Planner",
     "Prober",
     "Roles",

@@ -19,6 +19,7 @@ from daemon.api.roles import demand
 from daemon.api.route import Route
 from daemon.api.routes import ROUTES
 from daemon.api.seams import Outside
+from daemon.api.sending import sent
 from daemon.api.session import Session
 from daemon.errors import BadRequest, ValkeepError
 from events.log import LogError
@@ -99,6 +100,8 @@ class _Place:
             key=_key(request),
         )
         asked.queried(self._route.query)
+        if self._route.body_of is not None:
+            return await sent(request, self._route.body_of, asked)
         if self._route.lines is not None:
             return await _streamed(request, self._route.lines, asked)
         return await _answered(self._route.answer, asked)

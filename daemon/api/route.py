@@ -1,9 +1,14 @@
-"""What a route is: method, path, role and shapes, and one of two kinds of handler."""
+"""What a route is: method, path, role and shapes, and one of three kinds of handler."""
 
 from msgspec import Struct
 
 from daemon.answers import Role
 from daemon.api.asked import Lines, Question
+from daemon.api.sending import Body
+
+REFERENCE = "[0-9]{8}T[^/]*|[^/]+/[^/]+"
+"""Where more follows the reference: an id or most of one, or CACHE/NAME. (A backup called "rdb"
+can be asked for all the same.)"""
 
 
 class NoQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -11,7 +16,7 @@ class NoQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Route(Struct, frozen=True):
-    """One route: either a question with one answer, or lines that come one by one.
+    """One route: a question with one answer, lines that come one by one, or plain bytes.
 
     `says` is the shape of the answer, or of one line; `body` a union or struct, if it has one.
     """
@@ -23,10 +28,12 @@ class Route(Struct, frozen=True):
     says: object
     answer: Question | None = None
     lines: Lines | None = None
+    body_of: Body | None = None
     query: type[Struct] = NoQuery
     body: object = None
 
     @property
     def pattern(self) -> str:
         """The path as aiohttp's router takes it: a backup's reference may hold a slash."""
-        return self.path.replace("{ref}", "{ref:.+}")
+        reference = REFERENCE if self.body_of else ".+"
+        return self.path.replace("{ref}", f"{{ref:{reference}}}")

@@ -10,6 +10,7 @@ from daemon.answers.schedule import Schedule
 from daemon.api import (
     check,
     commands,
+    downloads,
     policies,
     proofs,
     queries,
@@ -122,6 +123,15 @@ ROUTES: tuple[Route, ...] = (
         answers.Backups,
         queries.backups,
         query=queries.BackupsQuery,
+    ),
+    Route(
+        "GET",
+        "/v1/backups/{ref}/rdb",
+        "admin",
+        "The plain RDB of one shard, checked; a body that is cut short is not whole",
+        bytes,
+        body_of=downloads.rdb,
+        query=downloads.PlainQuery,
     ),
     Route(
         "GET",

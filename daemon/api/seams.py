@@ -3,7 +3,8 @@
 Protocols and values only: the API itself knows no Valkey, no vault and no actor.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
 
@@ -95,6 +96,39 @@ async def no_doctor() -> Examined:
     raise NotFound("doctor", "There is no doctor here.", "Ask a running daemon.")
 
 
+class ExportPlace(Struct, frozen=True):
+    """Where an export goes: a URL, and the ``[exports]`` entry that has the keys, if one has."""
+
+    url: str
+    entry: str | None = None
+
+
+class Plain(Struct, frozen=True):
+    """One shard's RDB: its length and hash as they should be, and its bytes, checked (R5)."""
+
+    shard: str
+    plain_bytes: int
+    sha256: str
+    chunks: AsyncGenerator[bytes, None]
+
+
+class Exporter(Protocol):
+    """Takes backups out."""
+
+    def resolve(self, destination: str, entry: str | None) -> ExportPlace:
+        """What a destination means; raises `BadRequest`, `NotFound` or `Rejected`."""
+        ...
+
+    def plain(
+        self, backup: Backup, vault: VaultName | None, shard: str | None
+    ) -> AbstractAsyncContextManager[Plain]:
+        """A shard of a complete backup; entering raises `Failed`, and so do the chunks.
+
+        The last 64 KiB are given only when everything is known to be right.
+        """
+        ...
+
+
 class Outside(Struct, frozen=True):
     """Everything that answers are made of.
 
@@ -118,4 +152,5 @@ class Outside(Struct, frozen=True):
     doctor: Doctor = no_doctor
     encrypted: Callable[[VaultName], bool] = lambda _: False
     recovering: Recovering | None = None
+    exporter: Exporter | None = None
     log_copies: Callable[[], tuple[CopyStanding, ...]] = nothing_copied

@@ -18,6 +18,7 @@ from daemon.actors.verify import EngineProver, Proving, VerifyActor
 from daemon.actors.worker import Actors, Limits
 from daemon.api import Outside, Roles
 from daemon.app.doctor import make_bedside, make_doctor
+from daemon.app.exports import Places
 from daemon.app.real import RandomIds, SystemClock, Threads, password
 from daemon.app.rebuilt import Rebuilder
 from daemon.app.recovering import Recovery, copies
@@ -189,6 +190,7 @@ class Daemon:
             tips=VaultTips(self.shelf, self.basics.installation, self._recovered),
             doctor=self.doctor,
             encrypted=lambda name: self.keyring.sealing(name) is not None,
+            exporter=Places(self.shelf, self.basics.offload, self.keyring),
             recovering=Recovery(self.recoverer, self.basics.clock, self.vault_urls),
             log_copies=partial(copies, self.keeper),
         )

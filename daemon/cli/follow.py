@@ -5,8 +5,9 @@ nothing here sleeps, and all times are the daemon's.
 """
 
 import sys
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TypeVar
 
 import click
@@ -21,6 +22,8 @@ from daemon.errors import Failed
 BAR_STEP_SECONDS = 0.5
 LINE_STEP_SECONDS = 5.0
 BAR_WIDTH = 20
+_NEVER = datetime.max.replace(tzinfo=UTC)
+"""What moves by itself has no clock of the daemon's, and no rate is shown."""
 
 T = TypeVar("T")
 
@@ -107,6 +110,24 @@ def _of_restore(detail: RestoreDetail) -> Standing:
     if view.safety is not None and view.safety.phase == "running":
         progress, label = view.safety.progress, "safety backup"
     return Standing(view.phase in ("completed", "failed"), label, progress, detail.now)
+
+
+@contextmanager
+def moving(desk: Desk) -> Iterator[Callable[[ProgressView], None]]:
+    """A sign for bytes that we move ourselves: call it with how far they are."""
+    sign, shown = _sign(desk), -1
+
+    def show(progress: ProgressView) -> None:
+        nonlocal shown
+        percent = 100 * progress.moved_bytes // max(1, progress.total_bytes or 0)
+        if percent != shown:
+            shown = percent
+            sign.show(Standing(False, progress.phase, progress, _NEVER))  # noqa: FBT003
+
+    try:
+        yield show
+    finally:
+        sign.clear()
 
 
 def _until_ended(

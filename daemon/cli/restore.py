@@ -12,6 +12,7 @@ from daemon.answers import (
 )
 from daemon.cli import follow
 from daemon.cli.desk import Desk, Interrupted, json_option
+from daemon.cli.new_flags import new_server_options, only_with_new, restore_new
 from daemon.cli.question import confirm, name_typed
 from daemon.cli.restore_page import plan_lines, result_lines
 from daemon.commands import RequestRestore
@@ -35,7 +36,8 @@ class Wish(msgspec.Struct, frozen=True):
 
 @click.command()
 @click.argument("reference", metavar="BACKUP")
-@click.option("--to", "target", metavar="CACHE", required=True, help="The cache to restore into.")
+@click.option("--to", "target", metavar="CACHE", help="The cache to restore into.")
+@new_server_options
 @click.option(
     "--from",
     "vault",
@@ -63,7 +65,17 @@ class Wish(msgspec.Struct, frozen=True):
 @json_option
 @click.pass_obj
 def restore(desk: Desk, /, **given: object) -> None:
-    """Restore BACKUP (an id, the beginning of one, or CACHE/NAME) into a running cache."""
+    """Restore BACKUP (an id, the beginning of one, or CACHE/NAME).
+
+    Into a running cache (--to), or into a new server in a directory of yours (--new), which this
+    command starts with your rights.
+    """
+    if given.get("new") is not None:
+        restore_new(desk, given)
+        return
+    if given["target"] is None:
+        raise click.UsageError("Say where to: --to CACHE or --new DIR.")
+    only_with_new(given)
     wish = msgspec.convert(given, Wish)
     plan = _planned(desk, wish)
     if wish.plan_only:

@@ -27,7 +27,7 @@ def plan_lines(answer: PlanAnswer, forced: Collection[str], width: int) -> Itera
     ]
     yield from facts(pairs, indent="  ", width=width)
     for finding in plan.findings:
-        yield from _finding(finding, forced, width)
+        yield from finding_lines(finding, forced, width)
     if plan.clients:
         yield "  what clients will see:"
         yield from _listed(plan.clients, width)
@@ -43,7 +43,8 @@ def _safety(answer: PlanAnswer) -> str:
     return "NO backup of the target is made first" if answer.plan.target_keys else ""
 
 
-def _finding(finding: Finding, forced: Collection[str], width: int) -> Iterator[str]:
+def finding_lines(finding: Finding, forced: Collection[str], width: int) -> Iterator[str]:
+    """One finding with its figures and what to do; one that is overridden says so."""
     level = finding.level.upper()
     if finding.forcible and finding.code in forced:
         level = "FORCED"

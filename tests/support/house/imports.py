@@ -72,7 +72,7 @@ WIRE = ("daemon.commands", "daemon.answers")
 HOUSE: Mapping[str, Room] = {
     "events": Room(("events",), ("msgspec", "anyio")),
     "events.fact": Room((), ("msgspec",), pure=True),
-    "events.facts": Room(pure=True),
+    "events.facts": Room((), ("msgspec",), pure=True),
     "events.moves": Room(pure=True),
     "events.types": Room(OF_TYPES, ("msgspec",), pure=True),
     "events.copies": Room((), ("msgspec",), pure=True),
@@ -208,6 +208,24 @@ HOUSE: Mapping[str, Room] = {
     "daemon.cli.demo": Room(
         ("daemon.cli", "daemon.client", "daemon.config", "daemon.valkey.engine", *WIRE),
         ("msgspec", "anyio", "click", "rich", "redis"),
+    ),
+    # It starts a server with the caller's rights, as the demo does, and plans that as R2 says.
+    "daemon.cli.new": Room(
+        (
+            "daemon.cli",
+            "daemon.client",
+            "daemon.config",
+            "daemon.valkey.address",
+            "daemon.valkey.connection",
+            "daemon.valkey.engine",
+            "daemon.valkey.host_memory",
+            "daemon.valkey.info",
+            "projections.capacity",
+            "projections.new_server",
+            "projections.rdb_versions",
+            *WIRE,
+        ),
+        ("msgspec", "anyio", "click", "rich"),
     ),
     "daemon.cli.serve": Room(
         ("daemon.app", "daemon.cli", "daemon.client", "daemon.config", *WIRE),

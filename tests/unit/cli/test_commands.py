@@ -93,8 +93,8 @@ async def test_a_list_of_backups() -> None:
         printed = await api.type("backup", "list")
 
     assert [
-        "BACKUP          KIND    TAKEN    STORED  KEYS  PROVEN  ID",
-        "orders/nightly  manual  3 h ago    50 B     -  -       20260301T120000Z-000000b1",
+        "BACKUP          KIND    TAKEN       MEMORY    RDB  STORED  KEYS  PROVEN",
+        "orders/nightly  manual  3 h ago  976.6 KiB  100 B    50 B     -  -",
         "1 backup, 50 B stored",
     ] == printed.out.splitlines()
     assert (0, "") == (printed.code, printed.err)
@@ -238,7 +238,7 @@ async def test_tls_is_set_and_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         ("bakup list", 2, "There is no command 'bakup'. Did you mean 'backup'?", "valkeep --help"),
         ("backup lst", 2, "Did you mean 'list'?", "valkeep backup --help"),
         ("backup list --al", 2, "No such option", "valkeep backup list --help"),
-        ("restore orders/nightly", 2, "Missing option '--to'", "valkeep restore --help"),
+        ("restore orders/nightly", 2, "Say where to: --to CACHE", "valkeep restore --help"),
         ("cache set orders", 2, "Nothing to set", "valkeep cache set --help"),
         ("backup create orders 9x", 2, "cannot be the name", "beginning with a letter"),
         ("backup create orders nightly", 3, "already has a backup", "valkeep backup delete"),
