@@ -101,6 +101,8 @@ class BackupView(Answer, frozen=True):
     An auto backup may have an `occurrence` that it serves, and no attempt at it starts at or
     after `start_before`; `retry_at` is when the next one is due, and `deferred` why the first one
     had to wait. A backup with a `suspicion` that is not acknowledged does not count as good.
+    Its data takes `memory_bytes` of a server; that is a guess where no source has told
+    (`memory_estimated`).
     """
 
     backup_id: str
@@ -133,6 +135,8 @@ class BackupView(Answer, frozen=True):
     suspicion: Suspicion | None = None
     acknowledged_at: datetime | None = None
     proof: ProofView | None = None
+    memory_bytes: int | None = None
+    memory_estimated: bool = False
 
     @property
     def suspect(self) -> bool:

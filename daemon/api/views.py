@@ -22,6 +22,7 @@ from daemon.api.seams import Standings
 from events.facts import Policy
 from projections import catalog
 from projections.caches import Cache
+from projections.capacity import capacity
 from projections.catalog import Backup
 from projections.checks import clock_is_impossible
 from projections.copies import Copy
@@ -61,6 +62,7 @@ def backup_view(moment: Moment, backup: Backup) -> BackupView:
     """One backup as a line of a list."""
     snapshot, stored = backup.snapshot, backup.stored
     totals = stored.totals if stored else None
+    needs = capacity(snapshot, stored) if stored else None
     return BackupView(
         backup_id=backup.backup_id,
         cache=backup.cache,
@@ -92,6 +94,8 @@ def backup_view(moment: Moment, backup: Backup) -> BackupView:
         suspicion=backup.suspicion,
         acknowledged_at=backup.acknowledged_at,
         proof=proof_view(moment.state, backup, moment.now),
+        memory_bytes=needs.memory_bytes if needs else None,
+        memory_estimated=needs is not None and needs.estimated,
     )
 
 

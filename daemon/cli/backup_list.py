@@ -13,13 +13,16 @@ from daemon.cli.words import age, instant, number, plural, size
 
 COLUMNS = (
     Column("BACKUP"),
-    Column("KIND", rank=2),
+    Column("KIND", rank=3),
     Column("TAKEN"),
+    Column("MEMORY", rank=1, right=True),
+    Column("RDB", rank=2, right=True),
     Column("STORED", right=True),
-    Column("KEYS", rank=1, right=True),
+    Column("KEYS", rank=4, right=True),
     Column("PROVEN"),
-    Column("ID", rank=3),
+    Column("ID", rank=5),
 )
+"""MEMORY is what a server needs for the data, RDB the plain file, STORED what the vault holds."""
 ENCRYPTED = Column("ENCRYPTED")
 """Beside the others as soon as one backup is."""
 COPY = Column("COPY")
@@ -71,6 +74,11 @@ def list_backups(desk: Desk, *, cache: str | None, every: bool) -> None:
     desk.show(raw, [*table(columns, rows, desk.width), total])
 
 
+def needed(view: BackupView) -> str:
+    """The memory that a server needs for its data; a guess is marked."""
+    return f"~{size(view.memory_bytes)}" if view.memory_estimated else size(view.memory_bytes)
+
+
 def copies(view: BackupView) -> str:
     """Where its copies are, and of those that are not made how they stand."""
     return ", ".join(
@@ -88,6 +96,8 @@ def _row(found: Backups, view: BackupView) -> tuple[str, ...]:
         f"{view.cache}/{view.name}",
         view.kind,
         age(found.now, view.taken_at),
+        needed(view),
+        size(view.plain_bytes),
         size(view.stored_bytes),
         number(view.keys),
         short(view, found.now),

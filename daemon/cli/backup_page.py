@@ -40,6 +40,8 @@ def page(detail: BackupDetail, width: int) -> Iterator[str]:
     if detail.stored is not None:
         yield "stored"
         yield from facts(_stored(detail.stored), indent="  ", width=width)
+        yield "to restore it"
+        yield from facts(_capacity(view), indent="  ", width=width)
     if view.copies:
         yield "copies"
         for copy in view.copies:
@@ -155,6 +157,17 @@ def _stored(stored: StoredFacts) -> list[tuple[str, str]]:
         ("databases", f"up to {totals.highest_database}" if totals else ""),
         ("opens to", "" if stored.recipients else "everybody: it is not encrypted"),
         *(("opens to", recipient) for recipient in stored.recipients),
+    ]
+
+
+def _capacity(view: BackupView) -> list[tuple[str, str]]:
+    """What a target must have: the memory by load mode, and the disk."""
+    guess = ", guessed from the size of the RDB" if view.memory_estimated else ""
+    beside = "a target that loads beside its old data (swapdb) needs it on top of what it holds"
+    first = "on a target that takes the RDB to its disk first (disabled), or for a new server"
+    return [
+        ("memory", f"{size(view.memory_bytes)} for the data{guess}; {beside}"),
+        ("disk", f"{size(view.plain_bytes)} {first}; as much again where it writes an AOF"),
     ]
 
 

@@ -12,6 +12,7 @@ from daemon.answers import (
 )
 from daemon.cli import follow
 from daemon.cli.desk import Desk, Interrupted, json_option
+from daemon.cli.new_flags import new_server_options, only_with_new, restore_new
 from daemon.cli.question import confirm, name_typed
 from daemon.cli.restore_file import file_wish, only_for_a_cache, to_file, with_target
 from daemon.cli.restore_page import plan_lines, result_lines
@@ -39,6 +40,7 @@ class Wish(msgspec.Struct, frozen=True):
 @click.option("--to", "target", metavar="CACHE", help="The cache to restore into.")
 @click.option("--file", metavar="PATH", help="Write the plain RDB to this file of yours instead.")
 @click.option("--shard", metavar="SHARD", help="With --file: which one, where there are several.")
+@new_server_options
 @click.option(
     "--from",
     "vault",
@@ -66,11 +68,15 @@ class Wish(msgspec.Struct, frozen=True):
 @json_option
 @click.pass_obj
 def restore(desk: Desk, /, **given: object) -> None:
-    """Restore BACKUP (an id, the beginning of one, or CACHE/NAME) into a running cache.
+    """Restore BACKUP (an id, the beginning of one, or CACHE/NAME).
 
-    Or, with --file, write its plain RDB to a file, with your own rights, and print how a server
-    is started on it.
+    Into a running cache (--to); into a new server in a directory of yours (--new), which this
+    command starts with your rights; or as a plain RDB into a file of yours (--file).
     """
+    if given["new"] is not None:
+        restore_new(desk, given)
+        return
+    only_with_new(given)
     if given["file"] is not None:
         only_for_a_cache(given)
         to_file(desk, file_wish(given))

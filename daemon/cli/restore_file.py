@@ -72,7 +72,7 @@ def file_wish(given: Mapping[str, object]) -> FileWish:
 def with_target(given: Mapping[str, object]) -> Mapping[str, object]:
     """What was said, for a restore into a cache; a cache must have been named."""
     if given["target"] is None:
-        raise click.UsageError("Say where to: --to CACHE, or --file PATH.")
+        raise click.UsageError("Say where to: --to CACHE, --new DIR, or --file PATH.")
     if given["shard"] is not None:
         raise click.UsageError("--shard is for --file.")
     return {name: value for name, value in given.items() if name not in ("file", "shard")}

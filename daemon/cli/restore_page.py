@@ -34,7 +34,7 @@ def plan_lines(answer: PlanAnswer, forced: Collection[str], width: int) -> Itera
     ]
     yield from facts(pairs, indent="  ", width=width)
     for finding in plan.findings:
-        yield from _finding(finding, forced, width)
+        yield from finding_lines(finding, forced, width)
     if plan.consequences:
         yield "  what else comes of it:"
         yield from _listed(plan.consequences, width)
@@ -59,7 +59,8 @@ def _time(plan: RestorePlan) -> str:
     return f"about {elapsed(plan.seconds)}: {plan.seconds_basis}"
 
 
-def _finding(finding: Finding, forced: Collection[str], width: int) -> Iterator[str]:
+def finding_lines(finding: Finding, forced: Collection[str], width: int) -> Iterator[str]:
+    """One finding with its figures and what to do; one that is overridden says so."""
     level = finding.level.upper()
     if finding.forcible and finding.code in forced:
         level = "FORCED"

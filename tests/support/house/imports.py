@@ -211,6 +211,24 @@ HOUSE: Mapping[str, Room] = {
         ("daemon.cli", "daemon.client", "daemon.config", "daemon.valkey.engine", *WIRE),
         ("msgspec", "anyio", "click", "rich", "redis"),
     ),
+    # It starts a server with the caller's rights, as the demo does, and plans that as R2 says.
+    "daemon.cli.new": Room(
+        (
+            "daemon.cli",
+            "daemon.client",
+            "daemon.config",
+            "daemon.valkey.address",
+            "daemon.valkey.connection",
+            "daemon.valkey.engine",
+            "daemon.valkey.host_memory",
+            "daemon.valkey.info",
+            "projections.capacity",
+            "projections.new_server",
+            "projections.rdb_versions",
+            *WIRE,
+        ),
+        ("msgspec", "anyio", "click", "rich"),
+    ),
     "daemon.cli.serve": Room(
         ("daemon.app", "daemon.cli", "daemon.client", "daemon.config", *WIRE),
         ("msgspec", "anyio", "click", "rich"),

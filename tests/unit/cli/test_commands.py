@@ -93,8 +93,8 @@ async def test_a_list_of_backups() -> None:
         printed = await api.type("backup", "list")
 
     assert [
-        "BACKUP          KIND    TAKEN    STORED  KEYS  PROVEN  ID",
-        "orders/nightly  manual  3 h ago    50 B     -  -       20260301T120000Z-000000b1",
+        "BACKUP          KIND    TAKEN       MEMORY    RDB  STORED  KEYS  PROVEN",
+        "orders/nightly  manual  3 h ago  976.6 KiB  100 B    50 B     -  -",
         "1 backup, 50 B stored",
     ] == printed.out.splitlines()
     assert (0, "") == (printed.code, printed.err)
