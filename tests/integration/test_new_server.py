@@ -285,7 +285,8 @@ async def test_ctrl_c_leaves_nothing(
 async def test_a_full_disk_leaves_nothing(house: House, new: New) -> None:
     """A disk that does not take the file is told of, and what was made goes."""
     words = ("restore", "orders/plain", *new.words)
-    limited = ["bash", "-c", 'ulimit -f 16; exec "$@"', "bash"]
+    # Python would leave modules that it compiles then cut off, for everybody after us.
+    limited = ["env", "PYTHONDONTWRITEBYTECODE=1", "bash", "-c", 'ulimit -f 16; exec "$@"', "bash"]
     async with await valkeep(house, *words, before=limited) as process:
         said = await told_by(process, "hint:")
         assert 1 == await process.wait()
