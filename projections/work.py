@@ -9,8 +9,9 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from events.differences import ComparisonId
 from events.facts import BackupId, CacheName, RestoreId, VaultName
-from projections import catalog
+from projections import catalog, comparisons
 from projections.catalog import Backup
 from projections.copies import Copy, in_vault
 from projections.proofs import Verification
@@ -83,6 +84,13 @@ class VerificationWork(Struct, frozen=True):
     by_policy: bool = False
 
 
+class ComparisonWork(Struct, frozen=True):
+    """Compare a backup with another one, or with a cache."""
+
+    comparison_id: ComparisonId
+    cache: CacheName
+
+
 Work = (
     BackupWork
     | SweepWork
@@ -92,6 +100,7 @@ Work = (
     | RestoreWork
     | UndoWork
     | VerificationWork
+    | ComparisonWork
 )
 
 
@@ -105,6 +114,8 @@ def outstanding(state: State) -> Iterator[Work]:
         yield _restore_work(state.restores[restore_id], cache)
     for one in sorted(state.verifications.values(), key=_rank):
         yield VerificationWork(one.backup_id, one.cache, by_policy=one.cause == "policy")
+    for comparison in comparisons.outstanding(state.comparisons):
+        yield ComparisonWork(comparison.comparison_id, comparison.cache)
 
 
 def _rank(one: Verification) -> tuple[bool, datetime, BackupId]:
@@ -182,7 +193,7 @@ def ready(state: State, work: Work, now: datetime) -> bool:
         case SweepWork():
             begun = state.catalog[work.cache][work.backup_id].attempt_started_at
             return may_be_swept(state.recovery, begun)
-        case UndoWork():
+        case UndoWork() | ComparisonWork():
             return True
 
 

@@ -25,6 +25,7 @@ from projections.hosts import expected_host
 from projections.state import State
 from projections.work import (
     BackupWork,
+    ComparisonWork,
     CopyWork,
     DeletionWork,
     RestoreWork,
@@ -84,6 +85,7 @@ class Actors(Struct, frozen=True):
     restore: Actor[RestoreWork]
     undo: Actor[UndoWork]
     verify: Actor[VerificationWork]
+    compare: Actor[ComparisonWork]
 
 
 class Limits(Struct, frozen=True):
@@ -223,10 +225,11 @@ class Worker:
     def _admitted(self, state: State, work: Work) -> bool:
         """Room for one more snapshot: in all, and on its host; copies are made one at a time.
 
-        A safety backup is always let in: its target refuses writes until it is made.
+        So are comparisons: each has two data sets in this host's memory. A safety backup is always
+        let in: its target refuses writes until it is made.
         """
-        if isinstance(work, CopyWork):
-            return not any(isinstance(running, CopyWork) for running in self._running)
+        if isinstance(work, CopyWork | ComparisonWork):
+            return not any(isinstance(running, type(work)) for running in self._running)
         if isinstance(work, VerificationWork):
             return self._has_room_to_prove(work)
         if isinstance(work, UncopyWork):
@@ -302,6 +305,8 @@ class Worker:
                 await self._actors.copy.crashed(work, failure)
             case VerificationWork():
                 await self._actors.verify.crashed(work, failure)
+            case ComparisonWork():
+                await self._actors.compare.crashed(work, failure)
             case RestoreWork():
                 await self._actors.restore.crashed(work, failure)
             case UndoWork():
@@ -323,6 +328,8 @@ class Worker:
                 await self._guarded(self._actors.undo, work, progress)
             case VerificationWork():
                 await self._guarded(self._actors.verify, work, progress)
+            case ComparisonWork():
+                await self._guarded(self._actors.compare, work, progress)
             case _:
                 assert_never(work)
 
@@ -355,6 +362,8 @@ def _id(work: Work) -> str:
     match work:
         case RestoreWork() | UndoWork():
             return work.restore_id
+        case ComparisonWork():
+            return work.comparison_id
         case _:
             return work.backup_id
 

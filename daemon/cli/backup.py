@@ -18,6 +18,7 @@ class Backup(Tree):
         "verify": Branch("daemon.cli.backup_verify", "verify", "Prove that one can be restored."),
         "delete": Branch("daemon.cli.backup_deed", "delete", "Delete one for good."),
         "copy": Branch("daemon.cli.backup_word", "copy", "Copy one into another vault."),
+        "diff": Branch("daemon.cli.backup_diff", "diff", "Tell what differs from one to another."),
         "ack": Branch("daemon.cli.backup_word", "ack", "Say that a suspect one is all right."),
     }
 

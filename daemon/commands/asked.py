@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from daemon.commands.compared import CancelComparison, RequestComparison
 from events.facts import (
     NodeChoice,
     SourceKind,
@@ -169,4 +170,6 @@ Request = (
     | RequestRestore
     | RequestExport
     | RequestVerification
+    | RequestComparison
+    | CancelComparison
 )

@@ -119,9 +119,8 @@ async def site(urls: dict[str, str], root: Path) -> AsyncGenerator[Site, None]:
     )
     nobody = Hand(_idle)
     backup, removal = BackupActor(ledger, outside), RemovalActor(ledger, shelf)
-    actors = Actors(
-        backup=backup, removal=removal, copy=nobody, restore=nobody, undo=nobody, verify=nobody
-    )
+    others = dict.fromkeys(("copy", "restore", "undo", "verify", "compare"), nobody)
+    actors = Actors(backup=backup, removal=removal, **others)
     limits = Limits(backups=1, stall_seconds=STALL_SECONDS)
     worker = Worker(ledger, actors, limits, AlwaysNoon(), CountedIds(1))
     async with anyio.create_task_group() as tasks:

@@ -19,7 +19,9 @@ import anyio
 from msgspec import Struct
 from structlog.testing import capture_logs
 
+from daemon.actors import compare
 from daemon.actors.backup import BackupActor, Surroundings
+from daemon.actors.compare import CompareActor, NameShelf
 from daemon.actors.copy import Between, CopyActor
 from daemon.actors.packing import PipelinePacker
 from daemon.actors.removal import RemovalActor
@@ -317,6 +319,9 @@ class _Run:
             installation=HERE,
         )
         prover = EngineProver(inline, NoKeys(), (), Path("/nowhere"), lambda: 0)
+        comparing = compare.Outside(
+            shelf, outside.caches, NoKeys(), inline, (), Path("/nowhere"), lambda: 0
+        )
         actors = Actors(
             backup=BackupActor(ledger, outside),
             removal=RemovalActor(ledger, shelf),
@@ -324,6 +329,7 @@ class _Run:
             restore=Nobody(),
             undo=Nobody(),
             verify=VerifyActor(ledger, Proving(shelf, prover)),
+            compare=CompareActor(ledger, comparing, NameShelf(Path("/nowhere"), inline)),
         )
         ids = CountedIds(self._number + 1000)
         return Parts(actors=actors, limits=self.plan.limits, clock=clock, ids=ids)

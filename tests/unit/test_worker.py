@@ -140,7 +140,15 @@ async def bench(
     ledger = Ledger(log, clock, CountedIds())
     await ledger.load()
     hand = Hand(deed(ledger))
-    actors = Actors(backup=hand, removal=hand, copy=hand, restore=hand, undo=hand, verify=hand)
+    actors = Actors(
+        backup=hand,
+        removal=hand,
+        copy=hand,
+        restore=hand,
+        undo=hand,
+        verify=hand,
+        compare=hand,
+    )
     worker = Worker(ledger, actors, Limits(backups=backups), clock, CountedIds(1))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(ledger.run)
