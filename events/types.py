@@ -9,6 +9,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from events.comparisons import ComparisonEvent
 from events.copies import CopyEvent
 from events.facts import (
     INSTALLATION,
@@ -355,6 +356,7 @@ Event = (
     | CopyEvent
     | SuspicionEvent
     | ExportEvent
+    | ComparisonEvent
 )
 
 

@@ -11,6 +11,7 @@ from immutables import Map
 from msgspec import Struct
 from msgspec.structs import replace
 
+from events.comparisons import ComparisonEvent, ComparisonRequested
 from events.envelope import Envelope, IdempotencyKey
 from events.facts import START, BackupId, CacheName, InstallationId, Position, RestoreId, Stream
 from events.proofs import (
@@ -46,9 +47,21 @@ from events.types import (
     VaultExamined,
     WindowMissed,
 )
-from projections import caches, catalog, copies, exports, proofs, recovery, restores, slots, vaults
+from projections import (
+    caches,
+    catalog,
+    comparisons,
+    copies,
+    exports,
+    proofs,
+    recovery,
+    restores,
+    slots,
+    vaults,
+)
 from projections.caches import Caches
 from projections.catalog import Backup, Catalog
+from projections.comparisons import Comparisons
 from projections.exports import Exports
 from projections.proofs import Verifications
 from projections.recovery import Recovery
@@ -95,6 +108,7 @@ class State(Struct, frozen=True):
     verifications: Verifications = Map()
     exports: Exports = Map()
     exporting: Exports = Map()
+    comparisons: Comparisons = Map()
     held: Map[BackupId, int] = Map()
     keys: Map[tuple[int, str], Answered] = Map()
     vaults: Vaults = Map()
@@ -116,6 +130,8 @@ def evolve(state: State, envelope: Envelope, event: Event) -> State:
         return _verification(state, envelope, event)
     if isinstance(event, ExportEvent):
         return _export(state, envelope, event)
+    if isinstance(event, ComparisonEvent):
+        return _comparison(state, envelope, event)
     match event:
         case DaemonStarted() | DaemonStopped() | VaultExamined() | LogWentBack() | LogRecovered():
             return _installation(state, envelope, event)
@@ -248,6 +264,14 @@ def _export(state: State, envelope: Envelope, event: ExportEvent) -> State:
     changed = exports.evolve(state.exports, envelope, event)
     exporting = exports.open_after(state.exporting, changed[event.export_id])
     return replace(state, exports=changed, exporting=exporting, held=held)
+
+
+def _comparison(state: State, envelope: Envelope, event: ComparisonEvent) -> State:
+    changed = comparisons.evolve(state.comparisons, envelope, event)
+    more, held = 1 if isinstance(event, ComparisonRequested) else -1, state.held
+    for backup_id in changed[event.comparison_id].backups:
+        held = _held(held, backup_id, more)
+    return replace(state, comparisons=changed, held=held)
 
 
 def _verification(state: State, envelope: Envelope, event: proofs.ProofEvent) -> State:

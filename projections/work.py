@@ -9,9 +9,10 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from events.differences import ComparisonId
 from events.facts import BackupId, CacheName, RestoreId, VaultName
 from events.moves import ExportId
-from projections import catalog, exports
+from projections import catalog, comparisons, exports
 from projections.catalog import Backup
 from projections.copies import Copy, in_vault
 from projections.proofs import Verification
@@ -92,6 +93,13 @@ class ExportWork(Struct, frozen=True):
     cache: CacheName
 
 
+class ComparisonWork(Struct, frozen=True):
+    """Compare a backup with another one, or with a cache."""
+
+    comparison_id: ComparisonId
+    cache: CacheName
+
+
 Work = (
     BackupWork
     | SweepWork
@@ -102,6 +110,7 @@ Work = (
     | UndoWork
     | VerificationWork
     | ExportWork
+    | ComparisonWork
 )
 
 
@@ -117,6 +126,8 @@ def outstanding(state: State) -> Iterator[Work]:
         yield VerificationWork(one.backup_id, one.cache, by_policy=one.cause == "policy")
     for export in exports.outstanding(state.exporting):
         yield ExportWork(export.export_id, export.backup_id, export.cache)
+    for comparison in comparisons.outstanding(state.comparisons):
+        yield ComparisonWork(comparison.comparison_id, comparison.cache)
 
 
 def _rank(one: Verification) -> tuple[bool, datetime, BackupId]:
@@ -194,7 +205,7 @@ def ready(state: State, work: Work, now: datetime) -> bool:
         case SweepWork():
             begun = state.catalog[work.cache][work.backup_id].attempt_started_at
             return may_be_swept(state.recovery, begun)
-        case UndoWork() | ExportWork():
+        case UndoWork() | ExportWork() | ComparisonWork():
             return True
 
 

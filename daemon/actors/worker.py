@@ -25,6 +25,7 @@ from projections.hosts import expected_host
 from projections.state import State
 from projections.work import (
     BackupWork,
+    ComparisonWork,
     CopyWork,
     DeletionWork,
     ExportWork,
@@ -86,6 +87,7 @@ class Actors(Struct, frozen=True):
     undo: Actor[UndoWork]
     verify: Actor[VerificationWork]
     export: Actor[ExportWork]
+    compare: Actor[ComparisonWork]
 
 
 class Limits(Struct, frozen=True):
@@ -225,12 +227,11 @@ class Worker:
     def _admitted(self, state: State, work: Work) -> bool:
         """Room for one more snapshot: in all, and on its host; copies, and exports, one at a time.
 
-        A safety backup is always let in: its target refuses writes until it is made.
+        So are comparisons: each has two data sets in this host's memory. A safety backup is always
+        let in: its target refuses writes until it is made.
         """
-        if isinstance(work, CopyWork):
-            return not any(isinstance(running, CopyWork) for running in self._running)
-        if isinstance(work, ExportWork):
-            return not any(isinstance(running, ExportWork) for running in self._running)
+        if isinstance(work, CopyWork | ExportWork | ComparisonWork):
+            return not any(isinstance(running, type(work)) for running in self._running)
         if isinstance(work, VerificationWork):
             return self._has_room_to_prove(work)
         if isinstance(work, UncopyWork):
@@ -308,6 +309,8 @@ class Worker:
                 await self._actors.verify.crashed(work, failure)
             case ExportWork():
                 await self._actors.export.crashed(work, failure)
+            case ComparisonWork():
+                await self._actors.compare.crashed(work, failure)
             case RestoreWork():
                 await self._actors.restore.crashed(work, failure)
             case UndoWork():
@@ -331,6 +334,8 @@ class Worker:
                 await self._guarded(self._actors.verify, work, progress)
             case ExportWork():
                 await self._guarded(self._actors.export, work, progress)
+            case ComparisonWork():
+                await self._guarded(self._actors.compare, work, progress)
             case _:
                 assert_never(work)
 
@@ -365,6 +370,8 @@ def _id(work: Work) -> str:
             return work.restore_id
         case ExportWork():
             return work.export_id
+        case ComparisonWork():
+            return work.comparison_id
         case _:
             return work.backup_id
 

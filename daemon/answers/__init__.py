@@ -59,6 +59,7 @@ class Accepted(Answer, frozen=True):
     backup_id: str | None = None
     restore_id: str | None = None
     export_id: str | None = None
+    comparison_id: str | None = None
     probe: Probe | None = None
     deleted_backup_ids: tuple[str, ...] = ()
     """Backups that are being deleted because of this command."""

@@ -9,6 +9,7 @@ import msgspec
 from daemon.answers import Accepted, PlanAnswer, PlanRequest, Role
 from daemon.api.asked import Asked
 from daemon.api.cancelling import LastWord, meant
+from daemon.api.comparisons import check_names
 from daemon.api.copies import check_copy, check_copy_to, read_from
 from daemon.api.exports import export_of, placed
 from daemon.api.find import any_backup, cache_named
@@ -21,12 +22,14 @@ from daemon.commands import (
     AcknowledgeBackup,
     AddCache,
     CancelBackup,
+    CancelComparison,
     DeleteBackup,
     RecordCache,
     RemoveCache,
     Request,
     RequestAutoBackup,
     RequestBackup,
+    RequestComparison,
     RequestCopy,
     RequestExport,
     RequestRestore,
@@ -36,6 +39,7 @@ from daemon.commands import (
 )
 from daemon.errors import Failed, Rejected
 from daemon.ledger import KeyedBy, Outcome
+from events.comparisons import ComparisonRequested
 from events.copies import CopyRequested
 from events.envelope import Who
 from events.facts import CacheSettings, Probe
@@ -67,6 +71,8 @@ _Told = (
     | RequestRestore
     | RequestExport
     | RequestVerification
+    | RequestComparison
+    | CancelComparison
 )
 
 _OF_OPERATORS = (
@@ -76,6 +82,8 @@ _OF_OPERATORS = (
     | RequestVerification
     | RequestCopy
     | AcknowledgeBackup
+    | RequestComparison
+    | CancelComparison
 )
 
 _request = msgspec.json.Decoder(Request)
@@ -135,12 +143,16 @@ def _names_a_cache(asked: Asked, request: _Told) -> None:
             any_backup(state, reference)
         case RequestCopy():
             check_copy(asked.outside, request)
+        case RequestComparison():
+            check_names(state, request)
         case _:
             return
 
 
 def role_for(request: Request) -> Role:
-    """The least role that may give a command (DESIGN 8)."""
+    """The least role that may give a command (DESIGN 8); names of keys are data."""
+    if isinstance(request, RequestComparison) and request.names is not None:
+        return "admin"
     return "operator" if isinstance(request, _OF_OPERATORS) else "admin"
 
 
@@ -213,12 +225,13 @@ def accepted(outcome: Outcome, probe: Probe | None = None) -> Accepted:
     cache: str | None = None
     backup_id: str | None = None
     restore_id: str | None = None
+    compared = [e.comparison_id for e in outcome.events if isinstance(e, ComparisonRequested)]
     deleted: list[str] = []
     for event in outcome.events:
         match event:
             case CacheRegistered() | CacheReconfigured():
                 cache, probe = event.cache, event.probe or probe
-            case CacheRemoved() | PolicySet():
+            case CacheRemoved() | PolicySet() | ComparisonRequested():
                 cache = event.cache
             case BackupRequested() | BackupCancelled():
                 cache, backup_id = event.cache, event.backup_id
@@ -241,6 +254,7 @@ def accepted(outcome: Outcome, probe: Probe | None = None) -> Accepted:
         backup_id=backup_id,
         restore_id=restore_id,
         export_id=export_of(outcome.events),
+        comparison_id=next(iter(compared), None),
         probe=probe,
         deleted_backup_ids=tuple(deleted),
     )

@@ -2,6 +2,7 @@
 
 from daemon import answers
 from daemon.answers.check import Checked
+from daemon.answers.comparison import ComparisonDetail
 from daemon.answers.doctor import Examined
 from daemon.answers.policy import PolicyDetail, PolicyPlan
 from daemon.answers.recovery import Recover, Recoverable, RecoveredAnswer
@@ -10,6 +11,7 @@ from daemon.answers.schedule import Schedule
 from daemon.api import (
     check,
     commands,
+    comparisons,
     downloads,
     exports,
     policies,
@@ -23,7 +25,7 @@ from daemon.api import (
 from daemon.api.asked import Asked
 from daemon.api.openapi import Document, document
 from daemon.api.route import Route
-from daemon.commands import PolicyChange, Request
+from daemon.commands import DifferingKey, PolicyChange, Request
 
 
 async def _examined(asked: Asked) -> Examined:
@@ -178,6 +180,23 @@ ROUTES: tuple[Route, ...] = (
         answers.RestoreDetail,
         queries.restore,
         query=queries.WaitQuery,
+    ),
+    Route(
+        "GET",
+        "/v1/comparisons/{id}",
+        "viewer",
+        "What differs between two backups, or a backup and a cache",
+        ComparisonDetail,
+        comparisons.comparison,
+        query=queries.WaitQuery,
+    ),
+    Route(
+        "GET",
+        "/v1/comparisons/{id}/names",
+        "admin",
+        "The names of the keys that differ, while they are kept",
+        DifferingKey,
+        lines=comparisons.names,
     ),
     Route(
         "GET",

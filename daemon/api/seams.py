@@ -78,6 +78,14 @@ def nothing_copied() -> tuple[CopyStanding, ...]:
     return ()
 
 
+async def no_names(_comparison_id: str) -> AsyncGenerator[bytes, None]:
+    """Nobody keeps the names of what differs."""
+    none: tuple[bytes, ...] = ()
+    for line in none:
+        yield line
+    raise NotFound("no-names", "No names are kept here.", "Ask a running daemon.")
+
+
 async def no_tips() -> tuple[TipView, ...]:
     """Nobody remembers anything."""
     return ()
@@ -134,7 +142,8 @@ class Outside(Struct, frozen=True):
 
     `vaults` maps names to URLs without secrets. `check_url` raises `BadRequest` for a URL that
     can never be a cache's, without asking anybody. `locate` gives the URLs of the objects that
-    hold a backup's shards. `encrypted` tells whether only what is encrypted may go into a vault.
+    hold a backup's shards. `names` gives the names that a comparison has found, as NDJSON.
+    `encrypted` tells whether only what is encrypted may go into a vault.
     """
 
     ledger: Ledger
@@ -154,3 +163,4 @@ class Outside(Struct, frozen=True):
     recovering: Recovering | None = None
     exporter: Exporter | None = None
     log_copies: Callable[[], tuple[CopyStanding, ...]] = nothing_copied
+    names: Callable[[str], AsyncGenerator[bytes, None]] = no_names

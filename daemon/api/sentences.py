@@ -5,10 +5,12 @@ Pure. A sentence names what a person would ask for next: ids, names, figures, re
 
 from typing import assert_never
 
+from daemon.api.sentences_of_comparisons import of_comparison
 from daemon.api.sentences_of_copies import of_copy, of_suspicion
 from daemon.api.sentences_of_exports import of_export
 from daemon.api.sentences_proof import of_proof
 from daemon.api.sentences_recovery import of_recovery
+from events.comparisons import ComparisonEvent
 from events.copies import CopyEvent
 from events.proofs import (
     BackupVerified,
@@ -116,7 +118,11 @@ def sentence(event: Event) -> str:
             return _of_complete(event)
 
 
-def _of_complete(event: _OfAttempt | CopyEvent | SuspicionEvent | ExportEvent) -> str:
+def _of_complete(
+    event: _OfAttempt | CopyEvent | SuspicionEvent | ExportEvent | ComparisonEvent,
+) -> str:
+    if isinstance(event, ComparisonEvent):
+        return of_comparison(event)
     if isinstance(event, ExportEvent):
         return of_export(event)
     if isinstance(event, CopyEvent):

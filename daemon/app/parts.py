@@ -7,8 +7,9 @@ from pathlib import Path
 import structlog
 from msgspec import Struct, structs
 
-from daemon.actors import history, restore
+from daemon.actors import compare, history, restore
 from daemon.actors.backup import BackupActor, Surroundings
+from daemon.actors.compare import CompareActor, NameShelf
 from daemon.actors.copy import Between, CopyActor
 from daemon.actors.export import ExportActor, Exporting, Sources
 from daemon.actors.history import Keeper, Recoverer
@@ -80,6 +81,7 @@ class Daemon:
             connect=config.timeouts.connect_seconds, stall=config.timeouts.stall_seconds
         )
         self._caches = _caches(config, basics, self._timeouts)
+        self._names = NameShelf(Path(config.daemon.data_dir, "engine"), basics.offload)
         self._planning = Planning(
             password,
             self._timeouts,
@@ -175,6 +177,18 @@ class Daemon:
             undo=UndoActor(basics.ledger, password, self._timeouts),
             verify=VerifyActor(basics.ledger, Proving(self.shelf, prover)),
             export=ExportActor(basics.ledger, Exporting(sources, self.places)),
+            compare=CompareActor(basics.ledger, self._comparing(prover), self._names),
+        )
+
+    def _comparing(self, prover: EngineProver) -> compare.Outside:
+        return compare.Outside(
+            vaults=self.shelf,
+            caches=self._caches,
+            keys=self.keyring,
+            offload=prover.offload,
+            engines=prover.engines,
+            directory=prover.directory,
+            free_bytes=prover.free_bytes,
         )
 
     def _doctor(self, config: Config, engines: Engines) -> tuple[Doctor, Rounds]:
@@ -206,6 +220,7 @@ class Daemon:
             exporter=self.places,
             recovering=Recovery(self.recoverer, self.basics.clock, self.vault_urls),
             log_copies=partial(copies, self.keeper),
+            names=self._names.lines,
         )
 
     def _recovered(self) -> frozenset[BackupId]:

@@ -19,6 +19,7 @@ class Backup(Tree):
         "delete": Branch("daemon.cli.backup_deed", "delete", "Delete one for good."),
         "copy": Branch("daemon.cli.backup_word", "copy", "Copy one into another vault."),
         "export": Branch("daemon.cli.backup_export", "export", "Export one as plain RDB files."),
+        "diff": Branch("daemon.cli.backup_diff", "diff", "Tell what differs from one to another."),
         "ack": Branch("daemon.cli.backup_word", "ack", "Say that a suspect one is all right."),
     }
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 import msgspec
 
+from daemon.errors import BadRequest
+
 if TYPE_CHECKING:
     from daemon.client import Client
 
@@ -70,7 +72,12 @@ class Desk:
 
     def tell(self, shape: type[T], route: str, said: msgspec.Struct) -> tuple[T, bytes]:
         """The answer to a command or a plan, in its shape, and as the daemon wrote it."""
-        raw = self.client.post(route, msgspec.json.encode(said))
+        try:
+            body = msgspec.json.encode(said)
+        except UnicodeEncodeError:
+            hint = "In a pattern ? stands for any byte."
+            raise BadRequest("argument", "An argument is no UTF-8 text.", hint) from None
+        raw = self.client.post(route, body)
         return msgspec.json.decode(raw, type=shape), raw
 
     def show(self, raw: bytes, lines: Iterable[str]) -> None:

@@ -14,6 +14,7 @@ import click
 from msgspec import Struct
 
 from daemon.answers import BackupDetail, ExportDetail, ProgressView, RestoreDetail
+from daemon.answers.comparison import ComparisonDetail
 from daemon.cli.desk import Desk, Interrupted
 from daemon.cli.words import duration, size
 from daemon.client import path_of
@@ -93,6 +94,23 @@ def _of_proof(detail: BackupDetail) -> Standing:
     elif under_way is not None and under_way.waits_for:
         label = f"waiting: {under_way.waits_for}"
     return Standing(under_way is None, label, detail.backup.progress, detail.now)
+
+
+def comparison(
+    desk: Desk, comparison_id: str, timeout_seconds: float | None
+) -> tuple[ComparisonDetail, bytes]:
+    """Wait for a comparison's end."""
+
+    def asked(wait: float) -> tuple[ComparisonDetail, bytes]:
+        return desk.ask(ComparisonDetail, path_of("comparisons", comparison_id), wait=wait)
+
+    return _until_ended(asked, _of_comparison, _sign(desk), timeout_seconds)
+
+
+def _of_comparison(detail: ComparisonDetail) -> Standing:
+    view = detail.comparison
+    ended = view.phase != "requested"
+    return Standing(ended, "waiting for its turn", view.progress, detail.now)
 
 
 def of_backup(detail: BackupDetail) -> Standing:

@@ -21,6 +21,15 @@ from daemon.commands.asked import (
     SetCache,
     SetPolicy,
 )
+from daemon.commands.compared import (
+    CancelComparison,
+    ComparisonCommand,
+    ComparisonReport,
+    DifferingKey,
+    ReportCompared,
+    ReportNotCompared,
+    RequestComparison,
+)
 from daemon.commands.found import (
     FinishRecovery,
     FoundBackup,
@@ -73,10 +82,14 @@ __all__ = [
     "AddCache",
     "AdvanceSchedule",
     "CancelBackup",
+    "CancelComparison",
     "Command",
+    "ComparisonCommand",
+    "ComparisonReport",
     "CopyReport",
     "DeclaredCache",
     "DeleteBackup",
+    "DifferingKey",
     "ExpireBackups",
     "ExportReport",
     "FinishRecovery",
@@ -92,6 +105,7 @@ __all__ = [
     "RemoveCache",
     "Report",
     "ReportAttemptFailed",
+    "ReportCompared",
     "ReportCopied",
     "ReportCopyFailed",
     "ReportCopyGone",
@@ -99,6 +113,7 @@ __all__ = [
     "ReportExportFailed",
     "ReportExported",
     "ReportLogWentBack",
+    "ReportNotCompared",
     "ReportPlan",
     "ReportRefuted",
     "ReportRestoreFailed",
@@ -114,6 +129,7 @@ __all__ = [
     "Request",
     "RequestAutoBackup",
     "RequestBackup",
+    "RequestComparison",
     "RequestCopy",
     "RequestExport",
     "RequestRestore",
@@ -147,6 +163,7 @@ Command = (
     | RequestExport
     | OpenExport
     | ExportReport
+    | ComparisonCommand
     | RequestVerification
     | StartDaemon
     | StopDaemon

@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from daemon.commands.compared import CancelComparison, RequestComparison
 from events.facts import (
     NodeChoice,
     SourceKind,
@@ -173,4 +174,6 @@ Request = (
     | RequestRestore
     | RequestExport
     | RequestVerification
+    | RequestComparison
+    | CancelComparison
 )

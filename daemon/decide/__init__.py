@@ -6,7 +6,9 @@ from daemon.commands import (
     AcknowledgeBackup,
     AdvanceSchedule,
     CancelBackup,
+    CancelComparison,
     Command,
+    ComparisonCommand,
     CopyReport,
     DeleteBackup,
     ExpireBackups,
@@ -18,6 +20,7 @@ from daemon.commands import (
     RecoverFound,
     RemoveCache,
     ReportAttemptFailed,
+    ReportCompared,
     ReportCopied,
     ReportCopyFailed,
     ReportCopyGone,
@@ -25,6 +28,7 @@ from daemon.commands import (
     ReportExported,
     ReportExportFailed,
     ReportLogWentBack,
+    ReportNotCompared,
     ReportPlan,
     ReportRefuted,
     ReportRestored,
@@ -39,6 +43,7 @@ from daemon.commands import (
     ReportVerified,
     RequestAutoBackup,
     RequestBackup,
+    RequestComparison,
     RequestCopy,
     RequestExport,
     RequestRestore,
@@ -57,6 +62,7 @@ from daemon.decide import (
     backups,
     caches,
     cancels,
+    comparisons,
     copies,
     daemon,
     exports,
@@ -97,6 +103,7 @@ _OfBackups = (
     | RequestExport
     | OpenExport
     | ExportReport
+    | ComparisonCommand
 )
 
 
@@ -166,5 +173,7 @@ def _of_backups(state: State, command: _OfBackups, context: Context) -> Decision
             return verifications.decide(state, command, context)
         case RequestExport() | OpenExport() | ReportExported() | ReportExportFailed():
             return exports.decide(state, command, context)
+        case RequestComparison() | CancelComparison() | ReportCompared() | ReportNotCompared():
+            return comparisons.decide(state, command, context)
         case _:
             assert_never(command)

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from daemon.commands import StartDaemon, StopDaemon
 from daemon.decide.attempts import Cut, failed
+from daemon.decide.comparisons import cut_off as comparisons_cut_off
 from daemon.decide.copies import interrupted
 from daemon.decide.decision import Context, Decision
 from daemon.decide.exports import cut_off as exports_cut_off
@@ -62,6 +63,7 @@ def _cut_off(state: State, context: Context) -> tuple[Event, ...]:
         if restore.phase != "undoing":
             events.append(stopped(restore, CUT_OFF))
     events += exports_cut_off(state, CUT_OFF)
+    events += comparisons_cut_off(state, CUT_OFF)
     return (*events, *cut_off(state, CUT_OFF, context.now))
 
 

@@ -10,7 +10,7 @@ from daemon.actors.worker import Worker
 from daemon.commands import CancelBackup, ReportStored
 from events.facts import BackupId, StoredFacts
 from events.types import BackupCancelled, Event
-from projections.work import DeletionWork, RestoreWork, UndoWork, Work
+from projections.work import ComparisonWork, DeletionWork, RestoreWork, UndoWork, Work
 from tests.simulation.breaking import Mutation, Patch, deciding, prove
 from tests.simulation.line import FaultKind, Weather
 from tests.simulation.schedules import until
@@ -47,6 +47,8 @@ def stuck_work_is_swept_under(patch: Patch) -> None:
         match work:
             case RestoreWork() | UndoWork():
                 return work.restore_id
+            case ComparisonWork():
+                return work.comparison_id
             case _:
                 return work.backup_id
 

@@ -19,7 +19,9 @@ import anyio
 from msgspec import Struct
 from structlog.testing import capture_logs
 
+from daemon.actors import compare
 from daemon.actors.backup import BackupActor, Surroundings
+from daemon.actors.compare import CompareActor, NameShelf
 from daemon.actors.copy import Between, CopyActor
 from daemon.actors.export import ExportActor, Exporting, Sources
 from daemon.actors.packing import PipelinePacker
@@ -318,6 +320,9 @@ class _Run:
             installation=HERE,
         )
         prover = EngineProver(inline, NoKeys(), (), Path("/nowhere"), lambda: 0)
+        comparing = compare.Outside(
+            shelf, outside.caches, NoKeys(), inline, (), Path("/nowhere"), lambda: 0
+        )
         actors = Actors(
             backup=BackupActor(ledger, outside),
             removal=RemovalActor(ledger, shelf),
@@ -326,6 +331,7 @@ class _Run:
             undo=Nobody(),
             verify=VerifyActor(ledger, Proving(shelf, prover)),
             export=ExportActor(ledger, Exporting(Sources(shelf, inline), FarOutlets(self.line))),
+            compare=CompareActor(ledger, comparing, NameShelf(Path("/nowhere"), inline)),
         )
         ids = CountedIds(self._number + 1000)
         return Parts(actors=actors, limits=self.plan.limits, clock=clock, ids=ids)

@@ -140,7 +140,7 @@ async def bench(
     ledger = Ledger(log, clock, CountedIds())
     await ledger.load()
     hand = Hand(deed(ledger))
-    names = ("backup", "removal", "copy", "restore", "undo", "verify", "export")
+    names = ("backup", "removal", "copy", "restore", "undo", "verify", "export", "compare")
     actors = Actors(**dict.fromkeys(names, hand))
     worker = Worker(ledger, actors, Limits(backups=backups), clock, CountedIds(1))
     async with anyio.create_task_group() as tasks:

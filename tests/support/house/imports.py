@@ -57,6 +57,7 @@ class Room(Struct, frozen=True):
 
 
 OF_TYPES = (
+    "events.comparisons",
     "events.copies",
     "events.proofs",
     "events.recoveries",
@@ -65,7 +66,7 @@ OF_TYPES = (
 )
 """Events that have files of their own; `events.types` has the union of all."""
 TRUTH = ("events.facts", "events.types", "events.envelope", "events.log", *OF_TYPES)
-EVERYWHERE = ("events.fact", "events.facts", "events.moves")  # the vocabulary
+EVERYWHERE = ("events.fact", "events.facts", "events.moves", "events.differences")  # the vocabulary
 IN_THE_DAEMON = ("daemon.errors", "daemon.ports")
 WIRE = ("daemon.commands", "daemon.answers")
 
@@ -74,7 +75,9 @@ HOUSE: Mapping[str, Room] = {
     "events.fact": Room((), ("msgspec",), pure=True),
     "events.facts": Room((), ("msgspec",), pure=True),
     "events.moves": Room(pure=True),
+    "events.differences": Room((), ("msgspec",), pure=True),
     "events.types": Room(OF_TYPES, ("msgspec",), pure=True),
+    "events.comparisons": Room((), ("msgspec",), pure=True),
     "events.copies": Room((), ("msgspec",), pure=True),
     "events.proofs": Room((), ("msgspec",), pure=True),
     "events.recoveries": Room((), ("msgspec",), pure=True),

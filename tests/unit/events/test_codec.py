@@ -77,6 +77,9 @@ GOLDEN = (
     "export-requested-1",
     "export-completed-1",
     "export-failed-1",
+    "comparison-requested-1",
+    "comparison-completed-1",
+    "comparison-failed-1",
 )
 
 
