@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from socket import AF_UNIX, SOCK_STREAM, socket
 
@@ -115,3 +116,20 @@ def test_the_unit_is_hardened() -> None:
     found = re.search(r"Overall exposure level for valkeep.service: ([0-9.]+)", told)
     assert found is not None, told
     assert float(found[1]) <= 1.5
+
+
+@pytest.mark.debian("systemd-sysusers", "systemd-tmpfiles")
+def test_the_user_and_the_folders_are_made(tmp_path: Path) -> None:
+    """Systemd makes the user, its group, and folders that are theirs, out of what is shipped."""
+    (tmp_path / "etc").mkdir()
+    sysusers, tmpfiles = (PACKAGING / f"{kind}.d/valkeep.conf" for kind in ("sysusers", "tmpfiles"))
+    run = partial(subprocess.run, check=True, capture_output=True, env={"PATH": os.defpath})
+    run(["systemd-sysusers", f"--root={tmp_path}", str(sysusers)])
+    run(["systemd-tmpfiles", f"--root={tmp_path}", "--create", str(tmpfiles)])
+
+    (user,) = (line for line in (tmp_path / "etc/passwd").read_text().splitlines() if line)
+    name, _, uid, _, _, home, shell = user.split(":")
+    assert ("valkeep", "/var/lib/valkeep", "/usr/sbin/nologin") == (name, home, shell)
+    for folder, mode in (("run/valkeep", 0o755), ("var/backups/valkeep", 0o700)):
+        found = (tmp_path / folder).stat()
+        assert (found.st_mode & 0o777, found.st_uid) == (mode, int(uid))
