@@ -45,13 +45,14 @@ from events.types import (
     VaultExamined,
     WindowMissed,
 )
-from projections import caches, catalog, copies, proofs, recovery, restores, slots, vaults
+from projections import caches, catalog, copies, proofs, recovery, restores, slots, tally, vaults
 from projections.caches import Caches
 from projections.catalog import Backup, Catalog
 from projections.proofs import Verifications
 from projections.recovery import Recovery
 from projections.restores import Restores
 from projections.slots import Slots
+from projections.tally import Tallies
 from projections.vaults import Vaults
 
 LEAP = timedelta(days=30)
@@ -95,6 +96,7 @@ class State(Struct, frozen=True):
     keys: Map[tuple[int, str], Answered] = Map()
     vaults: Vaults = Map()
     recovery: Recovery = Recovery()
+    tallies: Tallies = Map()
 
 
 def evolve(state: State, envelope: Envelope, event: Event) -> State:
@@ -107,6 +109,7 @@ def evolve(state: State, envelope: Envelope, event: Event) -> State:
         leapt_at=_leapt(state, envelope.at),
         heads=state.heads.set(envelope.stream, envelope.position),
         keys=_keys(state, envelope.key, envelope.position),
+        tallies=tally.evolve(state.tallies, event),
     )
     if isinstance(event, proofs.ProofEvent):
         return _verification(state, envelope, event)
