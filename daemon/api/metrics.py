@@ -80,13 +80,15 @@ class _Collected(Collector):
         yield from _counted(scrape.moment)
 
 
-def _gauge(name: str, told: str, *labels: str) -> GaugeMetricFamily:
-    return GaugeMetricFamily(f"valkeep_{name}", told, labels=labels)
+def _gauge(told: tuple[str, str], *labels: str) -> GaugeMetricFamily:
+    """A family by its name and its help."""
+    name, what = told
+    return GaugeMetricFamily(f"valkeep_{name}", what, labels=labels)
 
 
 def _of_daemon(scrape: Scrape) -> Iterator[Metric]:
     state = scrape.moment.state
-    build = _gauge("build_info", "The daemon's version; always 1", "version")
+    build = _gauge(("build_info", "The daemon's version; always 1"), "version")
     build.add_metric([scrape.version], 1)
     yield build
     for name, told, value in (
@@ -95,7 +97,7 @@ def _of_daemon(scrape: Scrape) -> Iterator[Metric]:
         ("log_writable", "1 while the event log can be written", float(scrape.writable)),
         ("caches", "Caches that are registered", float(len(state.caches))),
     ):
-        family = _gauge(name, told)
+        family = _gauge((name, told))
         family.add_metric([], value)
         yield family
 
@@ -108,28 +110,23 @@ def _of_work(scrape: Scrape) -> Iterator[Metric]:
         kind = type(work).__name__.removesuffix("Work").lower()
         when = "ready" if ready(state, work, now) else "waiting"
         counts[kind, when] = counts.get((kind, when), 0) + 1
-    family = _gauge("work", "Outstanding work; waiting work may not start yet", "kind", "state")
+    family = _gauge(("work", "Outstanding work; waiting work may not start yet"), "kind", "state")
     for labels, count in sorted(counts.items()):
         family.add_metric(labels, count)
     yield family
 
 
 def _of_vaults(scrape: Scrape) -> Iterator[Metric]:
-    faults = _gauge(
-        "vault_faults", "What the vault did not let us do when it was last tried out", "vault"
-    )
+    told = ("vault_faults", "What the vault did not let us do when it was last tried out")
+    faults = _gauge(told, "vault")
     for name, url in sorted(scrape.vaults.items()):
         faults.add_metric([name], len(faults_of(scrape.moment.state.vaults, name, url)))
     yield faults
 
 
 def _verdicts(lines: tuple[Line, ...]) -> Metric:
-    family = _gauge(
-        "check_status",
-        "The verdict of `valkeep check`: 0 ok, 1 warning, 2 unknown, 3 critical",
-        "rule",
-        "cache",
-    )
+    told = ("check_status", "Verdict of `valkeep check`: 0 ok, 1 warning, 2 unknown, 3 critical")
+    family = _gauge(told, "rule", "cache")
     worst: dict[tuple[str, str], int] = {}
     for line in lines:
         of = (line.rule, line.cache or "")
@@ -141,8 +138,8 @@ def _verdicts(lines: tuple[Line, ...]) -> Metric:
 
 def _of_backups(moment: Moment) -> Iterator[Metric]:
     """What exists now, by cache, kind and vault; a copy counts in its own vault."""
-    count = _gauge("backups", "Complete backups that exist", "cache", "kind")
-    size = _gauge("stored_bytes", "Bytes stored, copies included", "cache", "kind", "vault")
+    count = _gauge(("backups", "Complete backups that exist"), "cache", "kind")
+    size = _gauge(("stored_bytes", "Bytes stored, with copies"), "cache", "kind", "vault")
     for name, of_cache in sorted(moment.state.catalog.items()):
         counts: dict[str, int] = {}
         sizes: dict[tuple[str, VaultName], int] = {}
@@ -184,7 +181,7 @@ _NEWEST: Mapping[str, tuple[str, str]] = {
 
 
 def _newest(moment: Moment) -> Iterator[Metric]:
-    families = {what: _gauge(*told, "cache") for what, told in _NEWEST.items()}
+    families = {what: _gauge(told, "cache") for what, told in _NEWEST.items()}
     for name in sorted(moment.state.caches):
         for what, value in _known(moment, name):
             if value is not None:

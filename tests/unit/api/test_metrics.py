@@ -60,7 +60,8 @@ def test_figures_are_what_the_log_says() -> None:
     assert told["valkeep_windows_missed_total", "cache=orders"] == 1
     assert told["valkeep_restores_failed_total", "cache=orders"] == 0
     assert told["valkeep_check_status", "cache=orders rule=fresh"] == 3
-    assert told["valkeep_last_backup_timestamp_seconds", "cache=orders"] <= NOON.timestamp()
+    at = told["valkeep_last_backup_timestamp_seconds", "cache=orders"]
+    assert abs(at - NOON.timestamp()) < 60
     assert ("valkeep_last_good_timestamp_seconds", "cache=orders") not in told
 
 
