@@ -9,7 +9,7 @@ import structlog
 from msgspec import Struct
 
 from daemon.actors.scheduler import Scheduler
-from daemon.actors.worker import Actors, Limits, Worker
+from daemon.actors.worker import RECHECK_SECONDS, Actors, Limits, Worker
 from daemon.commands import ReconcileCaches, StartDaemon, StopDaemon
 from daemon.ledger import Ledger
 from daemon.ports import Clock, Ids
@@ -50,6 +50,11 @@ class Core:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self.scheduler.run)
             tasks.start_soon(self.worker.run)
+
+    def is_working(self) -> bool:
+        """Whether the worker still looks for work; while the log is waited for it need not."""
+        looked_at = self.worker.looked_at
+        return looked_at is None or anyio.current_time() - looked_at < 2 * RECHECK_SECONDS
 
     async def stop(self, reason: str) -> None:
         """Record the end, if the log can still be written in time."""

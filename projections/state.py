@@ -57,6 +57,7 @@ from projections import (
     recovery,
     restores,
     slots,
+    tally,
     vaults,
 )
 from projections.caches import Caches
@@ -67,6 +68,7 @@ from projections.proofs import Verifications
 from projections.recovery import Recovery
 from projections.restores import Restores
 from projections.slots import Slots
+from projections.tally import Tallies
 from projections.vaults import Vaults
 
 LEAP = timedelta(days=30)
@@ -113,6 +115,7 @@ class State(Struct, frozen=True):
     keys: Map[tuple[int, str], Answered] = Map()
     vaults: Vaults = Map()
     recovery: Recovery = Recovery()
+    tallies: Tallies = Map()
 
 
 def evolve(state: State, envelope: Envelope, event: Event) -> State:
@@ -125,6 +128,7 @@ def evolve(state: State, envelope: Envelope, event: Event) -> State:
         leapt_at=_leapt(state, envelope.at),
         heads=state.heads.set(envelope.stream, envelope.position),
         keys=_keys(state, envelope.key, envelope.position),
+        tallies=tally.evolve(state.tallies, event),
     )
     if isinstance(event, proofs.ProofEvent):
         return _verification(state, envelope, event)

@@ -128,7 +128,7 @@ class Worker:
         self._running: dict[Work, Job] = {}
         self._hosts: dict[Work, str] = {}
         self._stuck: list[Job] = []
-        self._looked_at = 0.0
+        self._looked_at: float | None = None
         self._rests: dict[Work, _Rest] = {}
         self._wake = anyio.Event()
 
@@ -136,6 +136,11 @@ class Worker:
     def board(self) -> Board:
         """Where the work's progress can be read."""
         return self._board
+
+    @property
+    def looked_at(self) -> float | None:
+        """When it last looked for work, by the loop's clock; None before the first time."""
+        return self._looked_at
 
     async def run(self) -> None:
         """Work for ever."""
@@ -170,7 +175,8 @@ class Worker:
     def _end_stalled(self, tasks: TaskGroup) -> None:
         """End what gets nowhere, and give up what does not end."""
         now = anyio.current_time()
-        if now - self._looked_at > 2 * RECHECK_SECONDS or self._ledger.trouble is not None:
+        last = now if self._looked_at is None else self._looked_at
+        if now - last > 2 * RECHECK_SECONDS or self._ledger.trouble is not None:
             # It was we who stood still (a paused machine), or all wait for the log to be
             # writable again: they get their time anew.
             for job in self._running.values():

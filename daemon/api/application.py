@@ -15,6 +15,7 @@ from aiohttp import web
 from daemon.answers import Problem
 from daemon.api import faults
 from daemon.api.asked import Asked, Lines, Question
+from daemon.api.metrics import CONTENT_TYPE
 from daemon.api.roles import demand
 from daemon.api.route import Route
 from daemon.api.routes import ROUTES
@@ -102,6 +103,9 @@ class _Place:
         asked.queried(self._route.query)
         if self._route.body_of is not None:
             return await sent(request, self._route.body_of, asked)
+        if self._route.text is not None:
+            text = await self._route.text(asked)
+            return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE})
         if self._route.lines is not None:
             return await _streamed(request, self._route.lines, asked)
         return await _answered(self._route.answer, asked)

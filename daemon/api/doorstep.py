@@ -20,12 +20,17 @@ BACKLOG = 64
 
 
 @contextmanager
-def listening(path: Path) -> Iterator[socket.socket]:
+def listening(path: Path, handed: socket.socket | None = None) -> Iterator[socket.socket]:
     """A listening socket at a path, mode 0666 in a folder of mode 0755; gone at the end.
 
-    Raises `Permanent` when a living daemon has it, or something that is no dead socket is in
-    the way.
+    One that was handed over is used as it is, and stays. Raises `Permanent` when a living daemon
+    has the path, something that is no dead socket is in the way, or the one handed over is at
+    another path.
     """
+    if handed is not None:
+        with _same(handed, path).dup() as door:
+            yield door
+        return
     if len(os.fsencode(path)) > PATH_BYTES:
         raise Permanent(
             "socket-path",
@@ -48,6 +53,18 @@ def listening(path: Path) -> Iterator[socket.socket]:
     finally:
         door.close()
         _give_back(path, made)
+
+
+def _same(handed: socket.socket, path: Path) -> socket.socket:
+    """What was handed over, if clients will find it where the configuration says."""
+    there = str(handed.getsockname())
+    if Path(there) != path:
+        raise Permanent(
+            "socket-handed-over",
+            f"The service manager listens on {there}, the configuration says {path}.",
+            "Make ListenStream= of the socket unit and [daemon] socket the same path.",
+        )
+    return handed
 
 
 def _folder(folder: Path) -> None:

@@ -78,6 +78,8 @@ def _operation(route: Route, named: Mapping[int, Json]) -> Json:
 def _content(schema: Json, route: Route) -> Json:
     if route.body_of:
         return {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+    if route.text:
+        return {"text/plain": {"schema": {"type": "string"}}}
     return {"application/x-ndjson" if route.lines else "application/json": {"schema": schema}}
 
 

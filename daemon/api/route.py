@@ -1,10 +1,15 @@
-"""What a route is: method, path, role and shapes, and one of three kinds of handler."""
+"""What a route is: method, path, role and shapes, and one of four kinds of handler."""
+
+from collections.abc import Awaitable, Callable
 
 from msgspec import Struct
 
 from daemon.answers import Role
-from daemon.api.asked import Lines, Question
+from daemon.api.asked import Asked, Lines, Question
 from daemon.api.sending import Body
+
+Text = Callable[[Asked], Awaitable[bytes]]
+"""A question whose answer is text of its own kind."""
 
 REFERENCE = "[0-9]{8}T[^/]*|[^/]+/[^/]+"
 """Where more follows the reference: an id or most of one, or CACHE/NAME. (A backup called "rdb"
@@ -16,7 +21,7 @@ class NoQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Route(Struct, frozen=True):
-    """One route: a question with one answer, lines that come one by one, or plain bytes.
+    """One route: a question with one answer, lines that come one by one, plain bytes, or text.
 
     `says` is the shape of the answer, or of one line; `body` a union or struct, if it has one.
     """
@@ -29,6 +34,7 @@ class Route(Struct, frozen=True):
     answer: Question | None = None
     lines: Lines | None = None
     body_of: Body | None = None
+    text: Text | None = None
     query: type[Struct] = NoQuery
     body: object = None
 

@@ -14,6 +14,7 @@ from daemon.api import (
     comparisons,
     downloads,
     exports,
+    metrics,
     policies,
     proofs,
     queries,
@@ -240,6 +241,14 @@ ROUTES: tuple[Route, ...] = (
         RecoveredAnswer,
         recovery.recover,
         body=Recover,
+    ),
+    Route(
+        "GET",
+        "/metrics",
+        "viewer",
+        "Figures for Prometheus, in its text format",
+        str,
+        text=metrics.metrics,
     ),
     Route("GET", "/openapi.json", "viewer", "This description", Document, _described),
 )

@@ -22,7 +22,7 @@ from daemon.api import access_for, listening
 from daemon.api import serve as serve_socket
 from daemon.app.logs import set_up_logs
 from daemon.app.memory import keep_buffers_warm
-from daemon.app.notify import notify
+from daemon.app.notify import feed_watchdog, handed_over, notify, watchdog_seconds
 from daemon.app.parts import Basics, Daemon, build
 from daemon.app.real import RandomIds, SystemClock, Threads, clock_offset
 from daemon.app.rebuilt import Rebuilder, Tools, swap_in
@@ -50,12 +50,13 @@ ANSWER_SECONDS = 0.5
 
 
 class Run(Struct, frozen=True):
-    """One run of the daemon: its settings, and where they came from."""
+    """One run of the daemon: its settings, where they came from, and the socket it was given."""
 
     settings: Settings
     config_path: str | None
     version: str
     clock: SystemClock
+    door: socket.socket | None = None
 
 
 def serve(config_path: str | None) -> int:
@@ -64,7 +65,8 @@ def serve(config_path: str | None) -> int:
     keep_buffers_warm()
     try:
         clock = SystemClock(clock_offset(os.environ))
-        run = Run(read(config_path), config_path, version("valkeep"), clock)
+        door = handed_over(os.environ, os.getpid())
+        run = Run(read(config_path), config_path, version("valkeep"), clock, door)
         anyio.run(_serve, run)
     except (ValkeepError, LogError) as error:
         print(f"error: {error.message}\n  hint: {error.hint}", file=sys.stderr)  # noqa: T201
@@ -91,7 +93,7 @@ async def _serve_once(run: Run) -> bool:
         for vault in config.vaults.values():
             _make(Path(directory_of(vault.url)), setting="XDG_DATA_HOME")
     async with AsyncExitStack() as stack:
-        door = stack.enter_context(listening(Path(config.daemon.socket)))
+        door = stack.enter_context(listening(Path(config.daemon.socket), run.door))
         swap_in(folder / LOG_NAME)
         events = await stack.enter_async_context(open_log(folder / LOG_NAME, pid=os.getpid()))
         daemon = await _put_together(run, events)
@@ -140,6 +142,9 @@ async def _live(daemon: Daemon, run: Run, door: socket.socket) -> None:
             working.start_soon(daemon.rounds.run)
             working.start_soon(daemon.keeper.run)
             working.start_soon(_end_when_recovered, daemon, working.cancel_scope)
+            watched = watchdog_seconds(os.environ, os.getpid())
+            if watched is not None:
+                working.start_soon(feed_watchdog, watched, daemon.core.is_working)
             notify(READY="1", MAINPID=str(os.getpid()))
             log.info("daemon started", socket=run.settings.config.daemon.socket, pid=os.getpid())
         notify(STOPPING="1")

@@ -20,6 +20,8 @@ CTRL_C = 130
 BROKEN_PIPE = 141
 """What a shell says of a process whose reader went away."""
 USAGE = 2
+COMPLETING = "_VALKEEP_COMPLETE"
+"""Set by a shell that asks how to go on: the variable of click's completion."""
 
 EXITS: Mapping[type[ValkeepError], int] = {
     BadRequest: 2,
@@ -48,6 +50,7 @@ class Root(Tree):
         "recover": Branch("daemon.cli.recover", "recover", "Bring back what a lost log has left."),
         "serve": Branch("daemon.cli.serve", "serve", "Run the daemon."),
         "config": Branch("daemon.cli.configuration", "config", "Check or begin a configuration."),
+        "completion": Branch("daemon.cli.completion", "completion", "Complete names in the shell."),
     }
 
 
@@ -94,6 +97,10 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command; its exit code, with errors told on stderr."""
+    if COMPLETING in os.environ:
+        from daemon.cli.completion import with_names  # noqa: PLC0415 - only for the shell
+
+        with_names(cli, os.environ)
     try:
         code = cli.main(arguments, prog_name="valkeep", standalone_mode=False)
     except ValkeepError as error:

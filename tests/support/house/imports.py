@@ -185,7 +185,7 @@ HOUSE: Mapping[str, Room] = {
             "daemon.ledger",
             *WIRE,
         ),
-        ("msgspec", "anyio", "structlog", "aiohttp", "immutables"),
+        ("msgspec", "anyio", "structlog", "aiohttp", "immutables", "prometheus_client"),
     ),
     "daemon.doctor": Room(
         (

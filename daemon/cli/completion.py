@@ -1,0 +1,96 @@
+"""Completion in the shell: commands, options, and the names that the daemon knows.
+
+The scripts are click's own. Names are asked of the daemon while a person waits with a finger on
+the tab key: who is not answered at once gets none, and no error.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import click
+import msgspec
+from click.shell_completion import CompletionItem, get_completion_class
+
+from daemon.answers import Backups, Caches, Status
+from daemon.cli.desk import default_socket
+from daemon.client import Client
+from daemon.errors import ValkeepError
+
+VARIABLE = "_VALKEEP_COMPLETE"
+SHELLS = ("bash", "zsh", "fish")
+PLACES = {
+    "bash": "~/.local/share/bash-completion/completions/valkeep",
+    "zsh": "a file `_valkeep` in a folder of $fpath",
+    "fish": "~/.config/fish/completions/valkeep.fish",
+}
+PATIENCE_SECONDS = 1.0
+OF_CACHES = ("set", "show", "remove")
+"""Commands of `cache` whose NAME is that of a cache there is."""
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(SHELLS))
+@click.pass_context
+def completion(context: click.Context, shell: str) -> None:
+    r"""Print the script that completes commands and names in a SHELL.
+
+    \b
+    For this session:  eval "$(valkeep completion bash)"
+    For good:          valkeep completion bash > FILE
+    """
+    kind = get_completion_class(shell)
+    if kind is None:
+        raise click.UsageError(f"There is no completion for {shell}.", context)
+    click.echo(kind(context.find_root().command, {}, "valkeep", VARIABLE).source())
+    click.echo(f"For good: write it to {PLACES[shell]}", err=True)
+
+
+class Known(click.ParamType[str]):
+    """Text that names something the daemon knows."""
+
+    def __init__(self, what: str, environment: Mapping[str, str]) -> None:
+        self.name = what
+        self._environment = environment
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """The names that begin as what was typed."""
+        del param
+        said = ctx.find_root().params.get("socket") or self._environment.get("VALKEEP_SOCKET")
+        client = Client(
+            said or default_socket(self._environment), patience_seconds=PATIENCE_SECONDS
+        )
+        try:
+            names = tuple(_names(client, self.name))
+        except (ValkeepError, msgspec.MsgspecError):
+            return []
+        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+def _names(client: Client, what: str) -> Iterator[str]:
+    match what:
+        case "cache":
+            caches = msgspec.json.decode(client.get("/v1/caches"), type=Caches)
+            yield from (cache.name for cache in caches.caches)
+        case "backup":
+            backups = msgspec.json.decode(client.get("/v1/backups"), type=Backups)
+            yield from sorted({f"{one.cache}/{one.name}" for one in backups.backups})
+        case _:
+            status = msgspec.json.decode(client.get("/v1/status"), type=Status)
+            yield from (vault.name for vault in status.vaults)
+
+
+def with_names(command: click.Command, environment: Mapping[str, str]) -> None:
+    """Have the arguments of a command that are names look for them, and those below it."""
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            if below is not None:
+                with_names(below, environment)
+    for param in command.params:
+        word = (param.metavar or param.name or "").upper()
+        if word == "NAME" and command.name in OF_CACHES:
+            word = "CACHE"
+        if word in ("CACHE", "BACKUP", "VAULT"):
+            param.type = Known(word.lower(), environment)
