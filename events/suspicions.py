@@ -5,7 +5,8 @@ Figures are recorded as they were when it was decided, so that an old log keeps 
 
 from msgspec import Struct
 
-from events.facts import BackupId, CacheName, Fact
+from events.fact import Fact
+from events.facts import BackupId, CacheName
 
 
 class Suspicion(Fact, frozen=True):

@@ -32,6 +32,7 @@ from events.facts import (
     VaultName,
     cache_stream,
 )
+from events.imports import ImportEvent
 from events.moves import KeysWish, RestoreMethod
 from events.proofs import (
     BackupVerified,
@@ -155,7 +156,7 @@ class AttemptStarted(_CacheEvent, frozen=True, tag="attempt-started/1"):
     vault: VaultName
 
 
-class SnapshotTaken(_CacheEvent, frozen=True, tag="snapshot-taken/2"):
+class SnapshotTaken(_CacheEvent, frozen=True, tag="snapshot-taken/3"):
     """The engine's bytes have all arrived and their end mark and CRC-64 are right."""
 
     backup_id: BackupId
@@ -355,6 +356,7 @@ Event = (
     | CopyEvent
     | SuspicionEvent
     | ExportEvent
+    | ImportEvent
 )
 
 

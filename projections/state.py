@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from events.envelope import Envelope, IdempotencyKey
 from events.facts import START, BackupId, CacheName, InstallationId, Position, RestoreId, Stream
+from events.imports import ImportEvent
 from events.proofs import (
     BackupVerified,
     VerificationAbandoned,
@@ -46,7 +47,18 @@ from events.types import (
     VaultExamined,
     WindowMissed,
 )
-from projections import caches, catalog, copies, exports, proofs, recovery, restores, slots, vaults
+from projections import (
+    caches,
+    catalog,
+    copies,
+    exports,
+    imports,
+    proofs,
+    recovery,
+    restores,
+    slots,
+    vaults,
+)
 from projections.caches import Caches
 from projections.catalog import Backup, Catalog
 from projections.exports import Exports
@@ -115,6 +127,8 @@ def evolve(state: State, envelope: Envelope, event: Event) -> State:
         return _verification(state, envelope, event)
     if isinstance(event, ExportEvent):
         return _export(state, envelope, event)
+    if isinstance(event, ImportEvent):
+        return _import(state, event)
     match event:
         case DaemonStarted() | DaemonStopped() | VaultExamined() | LogWentBack() | LogRecovered():
             return _installation(state, envelope, event)
@@ -245,6 +259,14 @@ def _export(state: State, envelope: Envelope, event: ExportEvent) -> State:
     more = 1 if isinstance(event, ExportRequested) else -1
     held = _held(state.held, event.backup_id, more)
     return replace(state, exports=exports.evolve(state.exports, envelope, event), held=held)
+
+
+def _import(state: State, event: ImportEvent) -> State:
+    of_cache = state.catalog[event.cache]
+    known = of_cache[event.backup_id]
+    changed = replace(known, origin=imports.evolve(known.origin, event))
+    of_cache = of_cache.set(event.backup_id, changed)
+    return replace(state, catalog=state.catalog.set(event.cache, of_cache))
 
 
 def _verification(state: State, envelope: Envelope, event: proofs.ProofEvent) -> State:

@@ -140,6 +140,7 @@ class BackupView(Answer, frozen=True):
     suspicion: Suspicion | None = None
     acknowledged_at: datetime | None = None
     proof: ProofView | None = None
+    imported_from: str | None = None
 
     @property
     def suspect(self) -> bool:

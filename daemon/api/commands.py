@@ -11,6 +11,7 @@ from daemon.api.asked import Asked
 from daemon.api.cancelling import LastWord, meant
 from daemon.api.copies import check_copy, check_copy_to, read_from
 from daemon.api.find import any_backup, cache_named
+from daemon.api.imports import check_import
 from daemon.api.peer import user_name
 from daemon.api.queries import moment_of
 from daemon.api.roles import demand
@@ -27,6 +28,7 @@ from daemon.commands import (
     RequestAutoBackup,
     RequestBackup,
     RequestCopy,
+    RequestImport,
     RequestRestore,
     RequestVerification,
     SetCache,
@@ -63,6 +65,7 @@ _Told = (
     | AcknowledgeBackup
     | RequestRestore
     | RequestVerification
+    | RequestImport
 )
 
 _OF_OPERATORS = (
@@ -126,6 +129,8 @@ def _names_a_cache(asked: Asked, request: _Told) -> None:
             | RemoveCache(name=name)
         ):
             cache_named(state, name)
+        case RequestImport():
+            check_import(asked.outside, request)
         case AcknowledgeBackup(backup=reference):
             any_backup(state, reference)
         case RequestCopy():

@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from daemon.answers import Role
-from daemon.api.asked import Lines, Question
+from daemon.api.asked import Lines, Question, Taking
 
 
 class NoQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -11,7 +11,7 @@ class NoQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Route(Struct, frozen=True):
-    """One route: either a question with one answer, or lines that come one by one.
+    """One route: a question with one answer, lines that come one by one, or bytes to take.
 
     `says` is the shape of the answer, or of one line; `body` a union or struct, if it has one.
     """
@@ -23,6 +23,7 @@ class Route(Struct, frozen=True):
     says: object
     answer: Question | None = None
     lines: Lines | None = None
+    takes: Taking | None = None
     query: type[Struct] = NoQuery
     body: object = None
 

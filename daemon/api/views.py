@@ -92,6 +92,7 @@ def backup_view(moment: Moment, backup: Backup) -> BackupView:
         suspicion=backup.suspicion,
         acknowledged_at=backup.acknowledged_at,
         proof=proof_view(moment.state, backup, moment.now),
+        imported_from=backup.origin.source if backup.origin else None,
     )
 
 

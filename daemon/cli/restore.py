@@ -14,6 +14,8 @@ from daemon.cli import follow
 from daemon.cli.desk import Desk, Interrupted, json_option
 from daemon.cli.question import confirm, name_typed
 from daemon.cli.restore_page import plan_lines, result_lines
+from daemon.cli.restore_source import imported_first, refuse_together
+from daemon.cli.source import is_source
 from daemon.commands import RequestRestore
 from daemon.errors import Failed, Rejected
 
@@ -34,7 +36,7 @@ class Wish(msgspec.Struct, frozen=True):
 
 
 @click.command()
-@click.argument("reference", metavar="BACKUP")
+@click.argument("reference", metavar="BACKUP|SOURCE")
 @click.option("--to", "target", metavar="CACHE", required=True, help="The cache to restore into.")
 @click.option(
     "--from",
@@ -63,8 +65,14 @@ class Wish(msgspec.Struct, frozen=True):
 @json_option
 @click.pass_obj
 def restore(desk: Desk, /, **given: object) -> None:
-    """Restore BACKUP (an id, the beginning of one, or CACHE/NAME) into a running cache."""
+    """Restore BACKUP (an id, the beginning of one, or CACHE/NAME) into a running cache.
+
+    Or an RDB from elsewhere: file:///PATH, s3://BUCKET/KEY, /PATH or ./PATH of a file of yours,
+    - for a pipe. That is imported first, as a manual backup of CACHE.
+    """
     wish = msgspec.convert(given, Wish)
+    if is_source(wish.reference):
+        wish = _of_import(desk, wish)
     plan = _planned(desk, wish)
     if wish.plan_only:
         return
@@ -82,6 +90,15 @@ def restore(desk: Desk, /, **given: object) -> None:
         _wait(desk, restore_id, wish)
     else:
         desk.show(raw, [f"Restore {restore_id} is asked for. {_see(wish.target)}"])
+
+
+def _of_import(desk: Desk, wish: Wish) -> Wish:
+    """The same for the backup that is made of the source; who brings one waits for the end."""
+    refuse_together(wish.reference, plan_only=wish.plan_only, vault=wish.vault)
+    backup_id = imported_first(
+        desk, source=wish.reference, target=wish.target, timeout=wish.timeout
+    )
+    return msgspec.structs.replace(wish, reference=backup_id, wait=True)
 
 
 def _planned(desk: Desk, wish: Wish) -> PlanAnswer:

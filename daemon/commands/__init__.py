@@ -16,6 +16,7 @@ from daemon.commands.asked import (
     RequestBackup,
     RequestCopy,
     RequestExport,
+    RequestImport,
     RequestRestore,
     RequestVerification,
     SetCache,
@@ -36,6 +37,7 @@ from daemon.commands.said import (
     ExpireBackups,
     ExportReport,
     OpenExport,
+    OpenImport,
     ProofReport,
     ReconcileCaches,
     RecordCache,
@@ -84,6 +86,7 @@ __all__ = [
     "FoundCache",
     "FoundDeletion",
     "OpenExport",
+    "OpenImport",
     "PolicyChange",
     "ProofReport",
     "ReconcileCaches",
@@ -116,6 +119,7 @@ __all__ = [
     "RequestBackup",
     "RequestCopy",
     "RequestExport",
+    "RequestImport",
     "RequestRestore",
     "RequestSafetyBackup",
     "RequestVerification",
@@ -146,6 +150,8 @@ Command = (
     | RequestRestore
     | RequestExport
     | OpenExport
+    | RequestImport
+    | OpenImport
     | ExportReport
     | RequestVerification
     | StartDaemon

@@ -13,6 +13,7 @@ from daemon.commands import (
     ExportReport,
     FinishRecovery,
     OpenExport,
+    OpenImport,
     ReconcileCaches,
     RecordCache,
     RecoverFound,
@@ -41,6 +42,7 @@ from daemon.commands import (
     RequestBackup,
     RequestCopy,
     RequestExport,
+    RequestImport,
     RequestRestore,
     RequestSafetyBackup,
     RequestVerification,
@@ -60,6 +62,7 @@ from daemon.decide import (
     copies,
     daemon,
     exports,
+    imports,
     policies,
     recovery,
     restores,
@@ -97,6 +100,8 @@ _OfBackups = (
     | RequestExport
     | OpenExport
     | ExportReport
+    | RequestImport
+    | OpenImport
 )
 
 
@@ -166,5 +171,7 @@ def _of_backups(state: State, command: _OfBackups, context: Context) -> Decision
             return verifications.decide(state, command, context)
         case RequestExport() | OpenExport() | ReportExported() | ReportExportFailed():
             return exports.decide(state, command, context)
+        case RequestImport() | OpenImport():
+            return imports.decide(state, command, context)
         case _:
             assert_never(command)

@@ -58,6 +58,7 @@ class Room(Struct, frozen=True):
 
 OF_TYPES = (
     "events.copies",
+    "events.imports",
     "events.proofs",
     "events.recoveries",
     "events.suspicions",
@@ -72,10 +73,11 @@ WIRE = ("daemon.commands", "daemon.answers")
 HOUSE: Mapping[str, Room] = {
     "events": Room(("events",), ("msgspec", "anyio")),
     "events.fact": Room((), ("msgspec",), pure=True),
-    "events.facts": Room(pure=True),
+    "events.facts": Room((), ("msgspec",), pure=True),
     "events.moves": Room(pure=True),
     "events.types": Room(OF_TYPES, ("msgspec",), pure=True),
     "events.copies": Room((), ("msgspec",), pure=True),
+    "events.imports": Room((), ("msgspec",), pure=True),
     "events.proofs": Room((), ("msgspec",), pure=True),
     "events.recoveries": Room((), ("msgspec",), pure=True),
     "events.suspicions": Room((), ("msgspec",), pure=True),

@@ -77,6 +77,12 @@ GOLDEN = (
     "export-requested-1",
     "export-completed-1",
     "export-failed-1",
+    "snapshot-taken-3",
+    "backup-recovered-2",
+    "import-requested-1",
+    "backup-verified-2",
+    "import-completed-1",
+    "import-failed-1",
 )
 
 
