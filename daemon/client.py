@@ -5,8 +5,9 @@ command; turns every refusal back into the error it was.
 """
 
 import os
+import select
 import socket
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from io import BufferedReader
 from struct import pack
@@ -30,6 +31,7 @@ PATIENCE_SECONDS = 180.0
 """A look at a cache, or a plan, may wait for a server's time-outs; longer takes nothing."""
 LINE_BYTES = 64 * 1024
 PIECE_BYTES = 1 << 20
+UPLOAD_BYTES = 256 * 1024
 
 _KINDS: Mapping[int, type[ValkeepError]] = {
     400: BadRequest,
@@ -44,6 +46,10 @@ _KINDS: Mapping[int, type[ValkeepError]] = {
 _error = msgspec.json.Decoder(ErrorAnswer)
 
 Query = Mapping[str, str | int | float | bool | None]
+
+
+def _nothing(_: int) -> None:
+    """Nobody wants to know."""
 
 
 class _Request(msgspec.Struct, frozen=True):
@@ -80,6 +86,25 @@ class Client:
         with self._asked(_Request("POST", route, body, key)) as (status, _, answer):
             said = b"".join(answer)
         return _checked(status, said)
+
+    def send(
+        self, route: str, query: Query, source: int, told: Callable[[int], None] = _nothing
+    ) -> bytes:
+        """One answer, as JSON, to all that can be read from a descriptor, sent as it comes.
+
+        Sending stops where the daemon has heard enough, and answers before the end. `told` hears
+        how many bytes were sent, after each piece.
+        """
+        with _connected(self.path, self._patience) as line:
+            taken = _send(line, _upload_head(route + _query(query)))
+            try:
+                taken = taken and _send_all(line, source, told)
+                with line.makefile("rb") as reader:
+                    status, headers = _head(reader, self.path, taken=taken)
+                    answer = b"".join(_body(reader, headers, self.path))
+            except ConnectionError:
+                raise _cut_short(self.path) from None
+        return _checked(status, answer)
 
     def lines(
         self, route: str, query: Query | None = None, *, endless: bool = False
@@ -187,6 +212,32 @@ def _send(line: socket.socket, request: bytes) -> bool:
     except (BrokenPipeError, ConnectionResetError):
         return False
     return True
+
+
+def _upload_head(target: str) -> bytes:
+    head = [f"POST {target} HTTP/1.1", "Host: valkeep", "Connection: close"]
+    head += ["Content-Type: application/octet-stream", "Transfer-Encoding: chunked"]
+    return "\r\n".join([*head, "", ""]).encode()
+
+
+def _send_all(line: socket.socket, source: int, told: Callable[[int], None]) -> bool:
+    """Send all of the source in chunks, unless an answer comes before its end.
+
+    A source that fails is not ended: the connection breaks, and the daemon drops what it has.
+    """
+    sent_bytes = 0
+    while True:
+        either: list[int] = [source, line.fileno()]
+        ready, _, _ = select.select(either, [], [])
+        if line.fileno() in ready:
+            return True
+        piece = os.read(source, UPLOAD_BYTES)
+        if not _send(line, b"%x\r\n%b\r\n" % (len(piece), piece)):
+            return False
+        if not piece:
+            return True
+        sent_bytes += len(piece)
+        told(sent_bytes)
 
 
 def _head(reader: BufferedReader, path: str, *, taken: bool) -> tuple[int, dict[str, str]]:

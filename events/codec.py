@@ -50,6 +50,9 @@ UPCASTS: Mapping[str, Upcast] = {
     "restore-requested/2": Upcast("restore-requested/3", _unchanged),
     "restore-planned/1": Upcast("restore-planned/2", _unchanged),
     "restore-completed/1": Upcast("restore-completed/2", _unchanged),
+    "snapshot-taken/2": Upcast("snapshot-taken/3", _unchanged),
+    "backup-verified/1": Upcast("backup-verified/2", _unchanged),
+    "backup-recovered/1": Upcast("backup-recovered/2", _unchanged),
 }
 """From every tag that was ever written and is no longer a type; may only grow."""
 

@@ -11,7 +11,7 @@ from typing import Literal, NewType
 from msgspec import field
 
 from events.fact import Fact
-from events.moves import KeysMoved, RestoreMethod
+from events.moves import ImportedFrom, KeysMoved, RestoreMethod
 
 CacheName = NewType("CacheName", str)
 """1 to 64 characters, ``[A-Za-z0-9][A-Za-z0-9_-]*`` (rule C1); names become folders."""
@@ -179,11 +179,12 @@ class SnapshotFacts(Fact, frozen=True):
     """Facts of one snapshot (DESIGN 5); times in seconds, sizes in bytes.
 
     ``rdb_created_at`` is the RDB's own ``ctime`` field. ``fork_seconds`` is how long the
-    engine's child lived, ``None`` where the engine does not tell.
+    engine's child lived, ``None`` where the engine does not tell. With ``imported`` no server was
+    asked: ``server`` is then what the RDB itself tells, and names the rest in ``unknown``.
     """
 
     server: ServerFacts
-    source: Literal["bgsave", "replication"]
+    source: Literal["bgsave", "replication", "import"]
     reason: str
     rdb_version: int
     taken_at: datetime
@@ -191,6 +192,7 @@ class SnapshotFacts(Fact, frozen=True):
     fork_seconds: float | None = None
     copy_on_write_bytes: int | None = None
     node: NodeFacts | None = None
+    imported: ImportedFrom | None = None
 
 
 class RdbTotals(Fact, frozen=True):
@@ -228,7 +230,8 @@ class Receipt(Fact, frozen=True):
     ``plain_bytes`` are those whose SHA-256 and CRC-64 were found right: 0 where only the stored
     blocks could be checked, for want of an identity. ``keys`` and ``expired`` are what ``engine``
     reports, ``read_seconds`` how long reading took in all, ``load_seconds`` until a private engine
-    served the data. ``reason`` is why the level is not a higher one; a note is no failure.
+    served the data. ``used_memory_bytes`` is what that engine then used.
+    ``reason`` is why the level is not a higher one; a note is no failure.
     """
 
     level: ProofLevel
@@ -242,6 +245,7 @@ class Receipt(Fact, frozen=True):
     keys_per_database: dict[int, int] = field(default_factory=dict)
     reason: str = ""
     notes: tuple[str, ...] = ()
+    used_memory_bytes: int | None = None
 
 
 class Failure(Fact, frozen=True):

@@ -1,5 +1,9 @@
-"""Facts of what goes out of Valkeep: keys into a target, files to a place of the user's own."""
+"""Facts of what goes out of Valkeep: keys into a target, files to a place of the user's own.
 
+And of what comes in from such a place.
+"""
+
+from datetime import datetime
 from typing import Literal, NewType
 
 from events.fact import Fact
@@ -8,6 +12,9 @@ ExportId = NewType("ExportId", str)
 RestoreMethod = Literal["replication", "keys"]
 OnConflict = Literal["replace", "skip", "fail"]
 TtlTreatment = Literal["keep", "shift", "strip"]
+ImportKind = Literal["s3", "file", "entry", "client"]
+"""An object by its URL, a file of the daemon's host, something below an ``[exports]`` entry, or
+bytes that a client sends; only the last cannot be asked for again."""
 
 
 class KeysWish(Fact, frozen=True):
@@ -50,3 +57,19 @@ class ExportedFile(Fact, frozen=True):
     place: str
     plain_bytes: int
     sha256: str
+
+
+class ImportedFrom(Fact, frozen=True):
+    """Where an imported RDB came from, as it was when it was read.
+
+    ``source`` is as one would type it, and never holds a secret; of a client's bytes it is what
+    the client says. ``version`` is an ETag, or what a file system has instead. ``notes`` say what
+    is to be known of how it was read.
+    """
+
+    kind: ImportKind
+    source: str
+    size_bytes: int | None = None
+    changed_at: datetime | None = None
+    version: str = ""
+    notes: tuple[str, ...] = ()

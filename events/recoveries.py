@@ -18,7 +18,7 @@ from events.facts import (
 )
 
 
-class BackupRecovered(Struct, frozen=True, forbid_unknown_fields=True, tag="backup-recovered/1"):
+class BackupRecovered(Struct, frozen=True, forbid_unknown_fields=True, tag="backup-recovered/2"):
     """A backup that the vault holds and the log had lost; all of this is from its manifest (L6)."""
 
     cache: CacheName

@@ -33,6 +33,7 @@ from events.facts import (
     VaultName,
     cache_stream,
 )
+from events.imports import ImportEvent
 from events.moves import KeysWish, RestoreMethod
 from events.proofs import (
     BackupVerified,
@@ -156,7 +157,7 @@ class AttemptStarted(_CacheEvent, frozen=True, tag="attempt-started/1"):
     vault: VaultName
 
 
-class SnapshotTaken(_CacheEvent, frozen=True, tag="snapshot-taken/2"):
+class SnapshotTaken(_CacheEvent, frozen=True, tag="snapshot-taken/3"):
     """The engine's bytes have all arrived and their end mark and CRC-64 are right."""
 
     backup_id: BackupId
@@ -357,6 +358,7 @@ Event = (
     | SuspicionEvent
     | ExportEvent
     | ComparisonEvent
+    | ImportEvent
 )
 
 

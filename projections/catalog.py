@@ -53,8 +53,9 @@ from events.types import (
     RetryScheduled,
     SnapshotTaken,
 )
-from projections import copies
+from projections import copies, imports
 from projections.copies import Copies, Copy
+from projections.imports import Origin
 from projections.proofs import UNPROVEN, Proof, judged
 
 Phase = Literal["waiting", "running", "complete", "failed", "skipped", "cancelled", "deleting"]
@@ -70,7 +71,8 @@ class Backup(Struct, frozen=True):
     or cancelled, and `deferred` why it could not start when its instant came. A call of the
     attempts that are `stuck` has not returned: what they left is swept apart from the rest.
     `cleared` says that its own vault has confirmed the deletion, while a copy elsewhere is still
-    to go. `recovered` says that the log knows it from its manifest alone (L6).
+    to go. `recovered` says that the log knows it from its manifest alone (L6). One with an
+    `origin` is an import: no server is asked for it (S4).
     """
 
     backup_id: BackupId
@@ -104,6 +106,7 @@ class Backup(Struct, frozen=True):
     acknowledged_at: datetime | None = None
     proof: Proof = UNPROVEN
     recovered: bool = False
+    origin: Origin | None = None
 
     @property
     def suspect(self) -> bool:
@@ -201,6 +204,7 @@ def _recovered(envelope: Envelope, event: BackupRecovered) -> Backup:
         stored=event.stored,
         completed_at=event.created_at,
         recovered=True,
+        origin=imports.recovered(event.snapshot),
     )
 
 

@@ -29,7 +29,8 @@ def differences(*, source: ServerFacts, target: ServerFacts) -> Iterator[Finding
                 f"{name} was {_quoted(ours)} and is {_quoted(theirs)} on the target: {reason}.",
                 f"CONFIG SET {name} {_quoted(ours)}",
             )
-    if source.maxmemory_bytes != target.maxmemory_bytes:
+    told = "CONFIG GET" not in source.unknown  # an import's server was never asked
+    if told and source.maxmemory_bytes != target.maxmemory_bytes:
         yield Finding(
             "parameters",
             "warning",

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from events.comparisons import ComparisonEvent, ComparisonRequested
 from events.envelope import Envelope, IdempotencyKey
 from events.facts import START, BackupId, CacheName, InstallationId, Position, RestoreId, Stream
+from events.imports import ImportEvent
 from events.proofs import (
     BackupVerified,
     VerificationAbandoned,
@@ -53,6 +54,7 @@ from projections import (
     comparisons,
     copies,
     exports,
+    imports,
     proofs,
     recovery,
     restores,
@@ -64,7 +66,7 @@ from projections.caches import Caches
 from projections.catalog import Backup, Catalog
 from projections.comparisons import Comparisons
 from projections.exports import Exports
-from projections.proofs import Verifications
+from projections.proofs import ProofEvent, Verifications
 from projections.recovery import Recovery
 from projections.restores import Restores
 from projections.slots import Slots
@@ -130,12 +132,10 @@ def evolve(state: State, envelope: Envelope, event: Event) -> State:
         keys=_keys(state, envelope.key, envelope.position),
         tallies=tally.evolve(state.tallies, event),
     )
-    if isinstance(event, proofs.ProofEvent):
-        return _verification(state, envelope, event)
-    if isinstance(event, ExportEvent):
-        return _export(state, envelope, event)
-    if isinstance(event, ComparisonEvent):
-        return _comparison(state, envelope, event)
+    if isinstance(event, ProofEvent | ExportEvent | ComparisonEvent):
+        return _reader(state, envelope, event)
+    if isinstance(event, ImportEvent):
+        return _import(state, event)
     match event:
         case DaemonStarted() | DaemonStopped() | VaultExamined() | LogWentBack() | LogRecovered():
             return _installation(state, envelope, event)
@@ -160,6 +160,17 @@ def evolve(state: State, envelope: Envelope, event: Event) -> State:
             return _restore(state, envelope, event)
         case _:
             return _backup(state, envelope, event)
+
+
+def _reader(
+    state: State, envelope: Envelope, event: ProofEvent | ExportEvent | ComparisonEvent
+) -> State:
+    """What only reads backups, and holds them meanwhile."""
+    if isinstance(event, ExportEvent):
+        return _export(state, envelope, event)
+    if isinstance(event, ComparisonEvent):
+        return _comparison(state, envelope, event)
+    return _verification(state, envelope, event)
 
 
 def _installation(
@@ -278,7 +289,15 @@ def _comparison(state: State, envelope: Envelope, event: ComparisonEvent) -> Sta
     return replace(state, comparisons=changed, held=held)
 
 
-def _verification(state: State, envelope: Envelope, event: proofs.ProofEvent) -> State:
+def _import(state: State, event: ImportEvent) -> State:
+    of_cache = state.catalog[event.cache]
+    known = of_cache[event.backup_id]
+    changed = replace(known, origin=imports.evolve(known.origin, event))
+    of_cache = of_cache.set(event.backup_id, changed)
+    return replace(state, catalog=state.catalog.set(event.cache, of_cache))
+
+
+def _verification(state: State, envelope: Envelope, event: ProofEvent) -> State:
     active, held = proofs.evolve(state.verifications, envelope, event), state.held
     if isinstance(event, VerificationRequested):
         held = _held(held, event.backup_id, 1)

@@ -10,7 +10,16 @@ from contextlib import suppress
 from msgspec import Struct, field
 
 from daemon.actors.holding import held
-from daemon.actors.seams import STALLED, STUCK, Judged, Packer, WritableVaults
+from daemon.actors.seams import (
+    STALLED,
+    STUCK,
+    Imports,
+    Judged,
+    NoImports,
+    Pack,
+    Packer,
+    WritableVaults,
+)
 from daemon.commands import (
     ReportAttemptFailed,
     ReportSnapshot,
@@ -40,7 +49,7 @@ from projections.work import BackupWork
 
 
 class Surroundings(Struct, frozen=True):
-    """What an attempt needs of the outside."""
+    """What an attempt needs of the outside; imports are packed without a checker of the pack's."""
 
     caches: Caches
     vaults: WritableVaults
@@ -49,6 +58,8 @@ class Surroundings(Struct, frozen=True):
     installation: InstallationId
     keys: Keys = NoKeys()
     bandwidth: Bandwidth = field(default_factory=Bandwidth)
+    imports: Imports = NoImports()
+    pack_imports: Packer | None = None
 
 
 class BackupActor:
@@ -69,7 +80,10 @@ class BackupActor:
         try:
             await self._attempt(backup, state.caches[work.cache].settings, progress)
         except Failed as error:
-            await self._failed(work, error.as_failure(), backup.attempts)
+            failure = error.as_failure()
+            if backup.origin is not None:
+                failure = self._outside.imports.explained(failure, backup.origin)
+            await self._failed(work, failure, backup.attempts)
         except ValkeepError as error:
             # Superseded, and then so is this report; or refused by something, and that is for good.
             end = Permanent(error.code, error.message, error.hint)
@@ -103,22 +117,35 @@ class BackupActor:
         name = names.shard_object(
             backup.cache, backup.backup_id, ONLY_SHARD, backup.attempts, encrypted=bool(sealing)
         )
-        async with self._outside.pack(vault, name, progress, sealing) as pack:
-            safety = backup.kind == "safety"
-            snapshots = self._outside.caches.snapshot(settings, progress, safety=safety)
-            async with held(snapshots) as snapshot:
-                progress.phase("storing", snapshot.expected_bytes)
-                await pack.read(snapshot)
-                facts = await snapshot.facts()
+        imported = self._outside.pack_imports if backup.origin is not None else None
+        async with (imported or self._outside.pack)(vault, name, progress, sealing) as pack:
+            facts, judged = await self._read(backup, settings, progress, pack)
             report = ReportSnapshot(backup.backup_id, facts, backup.attempts)
             await self._ledger.report(report)
             shard = await pack.store()
-            judged = await pack.judge()
+            judged = judged or await pack.judge()
         progress.phase("writing the manifest")
         manifest = await self._manifest(backup, facts, shard)
         sha256 = await write_manifest(vault, manifest)
         stored = _stored(shard, judged, sha256)
         await self._ledger.report(ReportStored(backup.backup_id, stored, backup.attempts))
+
+    async def _read(
+        self, backup: Backup, settings: CacheSettings, progress: Progress, pack: Pack
+    ) -> tuple[SnapshotFacts, Judged | None]:
+        """Read it to its end, of the cache or of what is imported, which is judged by then."""
+        if backup.origin is not None:
+            imports = self._outside.imports
+            async with held(imports.snapshot(backup, progress)) as foreign:
+                progress.phase("storing", foreign.expected_bytes)
+                await pack.read(foreign)
+                return await foreign.facts(), foreign.judged
+        safety = backup.kind == "safety"
+        snapshots = self._outside.caches.snapshot(settings, progress, safety=safety)
+        async with held(snapshots) as snapshot:
+            progress.phase("storing", snapshot.expected_bytes)
+            await pack.read(snapshot)
+            return await snapshot.facts(), None
 
     async def _manifest(self, backup: Backup, facts: SnapshotFacts, shard: ShardObject) -> Manifest:
         head = await self._ledger.head()

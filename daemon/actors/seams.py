@@ -5,12 +5,15 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from daemon.errors import Permanent
 from daemon.ports import Progress
 from daemon.storage.manifest import ShardObject
 from daemon.storage.sealing import Sealing
 from daemon.storage.vault import ObjectName, Vault
 from daemon.valkey.source import Snapshot
-from events.facts import RdbTotals, VaultName
+from events.facts import Failure, RdbTotals, SnapshotFacts, VaultName
+from projections.catalog import Backup
+from projections.imports import Origin
 
 STALLED = "stalled"
 """The code of a failure: the work got nowhere for so long that it was ended."""
@@ -75,3 +78,49 @@ class Packer(Protocol):
         With a `sealing` nothing leaves it unencrypted.
         """
         ...
+
+
+class Foreign(Snapshot, Protocol):
+    """What is imported; an engine's checker reads it along, whatever becomes of the bytes."""
+
+    async def facts(self) -> SnapshotFacts:
+        """See `Snapshot.facts`; also raises `Permanent` for what the checker could not read."""
+        ...
+
+    @property
+    def judged(self) -> Judged:
+        """What the checker has counted; after `facts`."""
+        ...
+
+
+class Imports(Protocol):
+    """Where the bytes of imports come from, and what they must be like to be kept (S4)."""
+
+    def snapshot(self, backup: Backup, progress: Progress) -> AbstractAsyncContextManager[Foreign]:
+        """What is to be imported, open for reading; leaving the context closes it.
+
+        Its header is looked at: `Permanent` for what no engine here can read. The facts are what
+        the RDB tells of itself.
+        """
+        ...
+
+    def explained(self, failure: Failure, origin: Origin) -> Failure:
+        """The same failure as somebody should hear it who brought these bytes."""
+        ...
+
+
+class NoImports:
+    """Nothing can be imported."""
+
+    def snapshot(
+        self,
+        backup: Backup,
+        progress: Progress,  # noqa: ARG002 - the same for all
+    ) -> AbstractAsyncContextManager[Foreign]:
+        """See `Imports.snapshot`."""
+        what = f"{backup.cache}/{backup.name}"
+        raise Permanent("import", f"{what} cannot be imported here.", "Ask another daemon.")
+
+    def explained(self, failure: Failure, origin: Origin) -> Failure:  # noqa: ARG002
+        """See `Imports.explained`."""
+        return failure

@@ -138,6 +138,7 @@ class BackupView(Answer, frozen=True):
     proof: ProofView | None = None
     memory_bytes: int | None = None
     memory_estimated: bool = False
+    imported_from: str | None = None
 
     @property
     def suspect(self) -> bool:

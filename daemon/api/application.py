@@ -4,7 +4,7 @@ The one place of the API that catches everything: whatever a handler raises beco
 answer, and what nobody expected is logged with its traceback.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 
 import anyio
@@ -14,7 +14,7 @@ from aiohttp import web
 
 from daemon.answers import Problem
 from daemon.api import faults
-from daemon.api.asked import Asked, Lines, Question
+from daemon.api.asked import Asked, Lines, Question, Taking
 from daemon.api.metrics import CONTENT_TYPE
 from daemon.api.roles import demand
 from daemon.api.route import Route
@@ -97,7 +97,7 @@ class _Place:
             role=session.role,
             parts=request.match_info,
             query=_query(request),
-            body=await self._body(request),
+            body=b"" if self._route.takes is not None else await self._body(request),
             key=_key(request),
         )
         asked.queried(self._route.query)
@@ -108,6 +108,8 @@ class _Place:
             return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE})
         if self._route.lines is not None:
             return await _streamed(request, self._route.lines, asked)
+        if self._route.takes is not None:
+            return await _taken(request, self._route.takes, asked)
         return await _answered(self._route.answer, asked)
 
     async def _body(self, request: web.Request) -> bytes:
@@ -147,6 +149,35 @@ async def _streamed(request: web.Request, lines: Lines, asked: Asked) -> web.Str
             await _write(response, faults.in_band(problem))
     await response.write_eof()
     return response
+
+
+async def _taken(request: web.Request, taking: Taking, asked: Asked) -> web.Response:
+    """Answer when all of the body has been taken, or when no more of it is wanted."""
+    seconds = asked.outside.upload_seconds
+    async with aclosing(_arriving(request, seconds)) as chunks:
+        answer = await taking(asked, chunks)
+    return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
+
+
+async def _arriving(request: web.Request, seconds: float) -> AsyncGenerator[bytes, None]:
+    """The body as it comes; one that is cut short is an error of the connection."""
+    while True:
+        try:
+            with anyio.fail_after(seconds):
+                chunk = await request.content.readany()
+        except TimeoutError:
+            raise BadRequest(
+                "upload-stalled",
+                f"No byte has come for {seconds:g} s, so the import was given up.",
+                "What is sent must keep coming; stall_seconds in [timeouts] is how long it may "
+                "be silent. Write it to a file first, and import that.",
+            ) from None
+        except (web.RequestPayloadError, ConnectionError):
+            told = "The connection ended before all of the body had come."
+            raise BadRequest("upload-cut", told, "Send it again.") from None
+        if not chunk:
+            return
+        yield chunk
 
 
 async def _write(response: web.StreamResponse, line: bytes) -> None:

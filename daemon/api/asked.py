@@ -48,4 +48,6 @@ class Asked(Struct, frozen=True):
 
 
 Question = Callable[[Asked], Awaitable[Answer]]
+Taking = Callable[[Asked, AsyncGenerator[bytes, None]], Awaitable[Answer]]
+"""Something done with a body of any length while it comes."""
 Lines = Callable[[Asked], AsyncGenerator[bytes, None]]

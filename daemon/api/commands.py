@@ -13,6 +13,7 @@ from daemon.api.comparisons import check_names
 from daemon.api.copies import check_copy, check_copy_to, read_from
 from daemon.api.exports import export_of, placed
 from daemon.api.find import any_backup, cache_named
+from daemon.api.imports import check_import
 from daemon.api.peer import user_name
 from daemon.api.queries import moment_of
 from daemon.api.roles import demand
@@ -32,6 +33,7 @@ from daemon.commands import (
     RequestComparison,
     RequestCopy,
     RequestExport,
+    RequestImport,
     RequestRestore,
     RequestVerification,
     SetCache,
@@ -73,6 +75,7 @@ _Told = (
     | RequestVerification
     | RequestComparison
     | CancelComparison
+    | RequestImport
 )
 
 _OF_OPERATORS = (
@@ -139,6 +142,8 @@ def _names_a_cache(asked: Asked, request: _Told) -> None:
             | RemoveCache(name=name)
         ):
             cache_named(state, name)
+        case RequestImport():
+            check_import(asked.outside, request)
         case AcknowledgeBackup(backup=reference):
             any_backup(state, reference)
         case RequestCopy():

@@ -72,6 +72,8 @@ def _operation(route: Route, named: Mapping[int, Json]) -> Json:
             "required": True,
             "content": {"application/json": {"schema": named[id(route.body)]}},
         }
+    if route.takes is not None:
+        operation["requestBody"] = {"required": True, "content": {"application/octet-stream": {}}}
     return operation
 
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from msgspec import Struct
 
 from daemon.answers import Role
-from daemon.api.asked import Asked, Lines, Question
+from daemon.api.asked import Asked, Lines, Question, Taking
 from daemon.api.sending import Body
 
 Text = Callable[[Asked], Awaitable[bytes]]
@@ -21,7 +21,7 @@ class NoQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Route(Struct, frozen=True):
-    """One route: a question with one answer, lines that come one by one, plain bytes, or text.
+    """One route: a question with one answer, lines one by one, plain bytes, text, or bytes to take.
 
     `says` is the shape of the answer, or of one line; `body` a union or struct, if it has one.
     """
@@ -35,6 +35,7 @@ class Route(Struct, frozen=True):
     lines: Lines | None = None
     body_of: Body | None = None
     text: Text | None = None
+    takes: Taking | None = None
     query: type[Struct] = NoQuery
     body: object = None
 

@@ -22,6 +22,7 @@ from daemon.api import (
     retention,
     schedule,
     streams,
+    uploads,
 )
 from daemon.api.asked import Asked
 from daemon.api.openapi import Document, document
@@ -55,6 +56,15 @@ ROUTES: tuple[Route, ...] = (
         answers.PlanAnswer,
         commands.plan,
         body=answers.PlanRequest,
+    ),
+    Route(
+        "POST",
+        "/v1/imports",
+        "admin",
+        "Send an RDB, which is kept as a manual backup; the answer comes when all has arrived",
+        answers.Accepted,
+        takes=uploads.take,
+        query=uploads.ImportQuery,
     ),
     Route("GET", "/v1/status", "viewer", "The whole at a glance", answers.Status, queries.status),
     Route(

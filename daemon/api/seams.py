@@ -4,7 +4,7 @@ Protocols and values only: the API itself knows no Valkey, no vault and no actor
 """
 
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 
@@ -18,7 +18,7 @@ from daemon.errors import NotFound
 from daemon.ledger import Ledger
 from daemon.ports import Clock, Offload
 from events.envelope import Who
-from events.facts import CacheSettings, Probe, RestorePlan, VaultName
+from events.facts import BackupId, CacheSettings, Probe, RestorePlan, VaultName
 from projections.caches import Cache
 from projections.catalog import Backup
 from projections.log_checks import CopyStanding
@@ -91,6 +91,43 @@ async def no_tips() -> tuple[TipView, ...]:
     return ()
 
 
+class Upload(Protocol):
+    """The way of one client's bytes to the import that wants them."""
+
+    async def send(self, chunk: bytes) -> bool:
+        """Hand over the next bytes, when there is room; False when nobody wants any more."""
+        ...
+
+    async def end(self) -> None:
+        """All have come; returns when they were taken."""
+        ...
+
+    def cut(self, why: str) -> None:
+        """No more will come, because of this, though there was more."""
+        ...
+
+    @property
+    def taken(self) -> bool:
+        """Whether an attempt has come for them."""
+        ...
+
+
+class Uploads(Protocol):
+    """Where the bytes of clients go."""
+
+    def way(self, backup_id: BackupId) -> AbstractContextManager[Upload]:
+        """A way for one import; one that is left before its end cuts the import off."""
+        ...
+
+
+class NoUploads:
+    """Nobody wants any."""
+
+    def way(self, backup_id: BackupId) -> AbstractContextManager[Upload]:
+        """See `Uploads.way`."""
+        raise NotFound("import", f"{backup_id} cannot be imported here.", "Ask a running daemon.")
+
+
 class Doctor(Protocol):
     """Looks whether every part would do its work now."""
 
@@ -143,7 +180,8 @@ class Outside(Struct, frozen=True):
     `vaults` maps names to URLs without secrets. `check_url` raises `BadRequest` for a URL that
     can never be a cache's, without asking anybody. `locate` gives the URLs of the objects that
     hold a backup's shards. `names` gives the names that a comparison has found, as NDJSON.
-    `encrypted` tells whether only what is encrypted may go into a vault.
+    `encrypted` tells whether only what is encrypted may go into a vault. An upload may be silent
+    for `upload_seconds`; `entries` are the names of ``[exports]``.
     """
 
     ledger: Ledger
@@ -164,3 +202,6 @@ class Outside(Struct, frozen=True):
     exporter: Exporter | None = None
     log_copies: Callable[[], tuple[CopyStanding, ...]] = nothing_copied
     names: Callable[[str], AsyncGenerator[bytes, None]] = no_names
+    uploads: Uploads = NoUploads()
+    upload_seconds: float = 60.0
+    entries: Callable[[], tuple[str, ...]] = tuple

@@ -96,6 +96,7 @@ def backup_view(moment: Moment, backup: Backup) -> BackupView:
         proof=proof_view(moment.state, backup, moment.now),
         memory_bytes=needs.memory_bytes if needs else None,
         memory_estimated=needs is not None and needs.estimated,
+        imported_from=backup.origin.source if backup.origin else None,
     )
 
 

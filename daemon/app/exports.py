@@ -100,19 +100,7 @@ class Places:
         if url.startswith("file:"):
             return FolderOutlet(directory_of(url), kit.offload)
         vault = open_vault(
-            VaultSettings(
-                url=url,
-                endpoint_url=settings.endpoint_url,
-                region=settings.region,
-                addressing=settings.addressing,
-                ca_file=settings.tls_ca_file,
-                keys=partial(_keys, settings),
-                placement=Placement(
-                    checksum=settings.checksum,
-                    sse=settings.sse,
-                    sse_kms_key_id=settings.sse_kms_key_id,
-                ),
-            ),
+            _settings(settings, url),
             kit.offload,
             jitter=kit.ids.jitter,
             aids=Aids(kit.clock, kit.spool),
@@ -120,6 +108,10 @@ class Places:
         if not isinstance(vault, S3Vault):
             raise TypeError(f"{url} is no bucket")
         return S3Outlet(vault)
+
+    def entries(self) -> dict[str, VaultSettings]:
+        """How each ``[exports]`` entry of the present configuration is reached, to read there."""
+        return {name: _settings(entry, entry.url) for name, entry in self._config.exports.items()}
 
     def _entry_named(self, entry: str, *, said: str) -> ExportConfig:
         found = self._config.exports.get(entry)
@@ -145,6 +137,22 @@ class Places:
         own = (self._config.daemon.data_dir, self._config.spool.directory)
         if any(folder and lies_in(url, place=f"file://{folder}") for folder in own):
             raise _taken("in the daemon's own folder")
+
+
+def _settings(settings: ExportConfig, url: str) -> VaultSettings:
+    return VaultSettings(
+        url=url,
+        endpoint_url=settings.endpoint_url,
+        region=settings.region,
+        addressing=settings.addressing,
+        ca_file=settings.tls_ca_file,
+        keys=partial(_keys, settings),
+        placement=Placement(
+            checksum=settings.checksum,
+            sse=settings.sse,
+            sse_kms_key_id=settings.sse_kms_key_id,
+        ),
+    )
 
 
 def _keys(settings: ExportConfig) -> S3Keys:

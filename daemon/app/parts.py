@@ -13,6 +13,7 @@ from daemon.actors.compare import CompareActor, NameShelf
 from daemon.actors.copy import Between, CopyActor
 from daemon.actors.export import ExportActor, Exporting, Sources
 from daemon.actors.history import Keeper, Recoverer
+from daemon.actors.importing import DEFAULT_MAX_BYTES, Importer, Readers, Uploads
 from daemon.actors.packing import PipelinePacker
 from daemon.actors.removal import RemovalActor
 from daemon.actors.restore import Listening, Planning, RestoreActor, UndoActor
@@ -27,7 +28,7 @@ from daemon.app.recovering import Recovery, copies
 from daemon.app.room import free_memory_bytes
 from daemon.app.tips import VaultTips
 from daemon.app.vaults import Sickroom, openers, vault_keys
-from daemon.config import Config
+from daemon.config import Config, size_bytes
 from daemon.core import Core, Parts
 from daemon.doctor import Doctor, Engines, Outcomes, Rounds
 from daemon.ledger import Ledger
@@ -35,6 +36,7 @@ from daemon.storage import names
 from daemon.storage.bandwidth import Bandwidth
 from daemon.storage.sealing import Keyring
 from daemon.storage.shelf import Shelf
+from daemon.storage.sources import Reach
 from daemon.storage.spool import Spool
 from daemon.valkey.address import parse
 from daemon.valkey.caches import ServerCaches
@@ -89,6 +91,7 @@ class Daemon:
             basics.ids,
             restore.Shelf(basics.ledger, self.shelf, self.keyring, basics.offload),
         )
+        self._uploads = Uploads()
         kept = self._history()
         self.keeper = Keeper(basics.ledger, kept)
         self.recoverer = Recoverer(basics.ledger, kept, basics.rebuilder)
@@ -112,7 +115,8 @@ class Daemon:
             config.timeouts.job_stall_seconds,
             cleared=self.keeper.clearance,
         )
-        actors = self._actors(packer, self._prover(config, engines))
+        importer = self._importer(config, engines)
+        actors = self._actors(packer, self._prover(config, engines), importer)
         return Parts(actors=actors, limits=limits, clock=basics.clock, ids=basics.ids)
 
     def _places(self, config: Config) -> Places:
@@ -153,7 +157,17 @@ class Daemon:
             installation=basics.installation,
         )
 
-    def _actors(self, packer: PipelinePacker, prover: EngineProver) -> Actors:
+    def _importer(self, config: Config, engines: Engines) -> Importer:
+        basics = self.basics
+        return Importer(
+            readers=Readers(engines.usable, engines.installed),
+            uploads=self._uploads,
+            reach=Reach(basics.offload.apart(), basics.ids.jitter, self.places.entries),
+            clock=basics.clock,
+            max_bytes=size_bytes(config.imports.max_bytes) or DEFAULT_MAX_BYTES,
+        )
+
+    def _actors(self, packer: PipelinePacker, prover: EngineProver, importer: Importer) -> Actors:
         basics = self.basics
         surroundings = Surroundings(
             caches=self._caches,
@@ -163,6 +177,8 @@ class Daemon:
             installation=basics.installation,
             keys=self.keyring,
             bandwidth=self.bandwidth,
+            imports=importer,
+            pack_imports=structs.replace(packer, engine=None),
         )
         sources = Sources(self.shelf, basics.offload, self.keyring)
         restoring = restore.Outside(self._planning, self.shelf, basics.offload, self.keyring)
@@ -221,6 +237,9 @@ class Daemon:
             recovering=Recovery(self.recoverer, self.basics.clock, self.vault_urls),
             log_copies=partial(copies, self.keeper),
             names=self._names.lines,
+            uploads=self._uploads,
+            upload_seconds=self._timeouts.stall,
+            entries=lambda: tuple(self.places.entries()),
         )
 
     def _recovered(self) -> frozenset[BackupId]:

@@ -194,7 +194,16 @@ async def _reload(daemon: Daemon, run: Run) -> None:
         return
     restart = [
         name
-        for name in ("daemon", "roles", "restore", "engine", "storage", "spool", "timeouts")
+        for name in (
+            "daemon",
+            "roles",
+            "restore",
+            "engine",
+            "storage",
+            "spool",
+            "timeouts",
+            "imports",
+        )
         if _at_start(settings.config, name) != _at_start(run.settings.config, name)
     ]
     log.info("configuration reloaded", takes_effect_at_restart=restart)

@@ -16,6 +16,7 @@ class Backup(Tree):
         "show": Branch("daemon.cli.backup_page", "show", "Show all that is known of one."),
         "cancel": Branch("daemon.cli.backup_cancel", "cancel", "End one that is being made."),
         "verify": Branch("daemon.cli.backup_verify", "verify", "Prove that one can be restored."),
+        "import": Branch("daemon.cli.backup_import", "import_", "Keep an RDB of yours as one."),
         "delete": Branch("daemon.cli.backup_deed", "delete", "Delete one for good."),
         "copy": Branch("daemon.cli.backup_word", "copy", "Copy one into another vault."),
         "export": Branch("daemon.cli.backup_export", "export", "Export one as plain RDB files."),

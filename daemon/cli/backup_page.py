@@ -71,6 +71,7 @@ def _about(detail: BackupDetail) -> list[tuple[str, str]]:
         ("asked for", f"{instant(view.requested_at)} by {view.requested_by}"),
         ("completed", instant(view.completed_at)),
         ("attempts", str(view.attempts)),
+        ("made of", view.imported_from or ""),
         ("made for", f"restore {view.restore_id}" if view.restore_id else ""),
         (_ENDED.get(view.phase, "given up"), view.abandoned or ""),
     ]
@@ -121,7 +122,13 @@ def _source(snapshot: SnapshotFacts) -> list[tuple[str, str]]:
         ("node", _node(snapshot)),
         ("run id", server.run_id),
         ("taken", f"{instant(snapshot.taken_at)} by {snapshot.source}: {snapshot.reason}"),
-        ("replication", f"{server.replication_id} at offset {server.replication_offset:,}"),
+        ("note", "; ".join(snapshot.imported.notes) if snapshot.imported else ""),
+        (
+            "replication",
+            f"{server.replication_id} at offset {server.replication_offset:,}"
+            if server.replication_id
+            else "",
+        ),
         ("keys (INFO)", keys),
         ("memory", f"{size(server.used_memory_bytes)} used, {_limit(server.maxmemory_bytes)}"),
         ("fork", f"{fork}, {size(copied)} copied on write" if fork or copied else ""),
@@ -135,6 +142,8 @@ def _source(snapshot: SnapshotFacts) -> list[tuple[str, str]]:
 
 def _node(snapshot: SnapshotFacts) -> str:
     server, node = snapshot.server, snapshot.node
+    if snapshot.imported is not None:
+        return ""
     if node is None:
         return f"{server.role} with {plural(server.replicas, 'replica')}"
     return f"the {node.role} {node.address}: {node.reason}"

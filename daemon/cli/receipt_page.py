@@ -62,6 +62,8 @@ def _receipt(receipt: Receipt, verified_at: datetime | None) -> Iterator[tuple[s
     took = f"{size(receipt.stored_bytes)} in {elapsed(receipt.read_seconds)}"
     if receipt.load_seconds is not None:
         took = f"{took}, served after {elapsed(receipt.load_seconds)}"
+    if receipt.used_memory_bytes is not None:
+        took = f"{took}, using {size(receipt.used_memory_bytes)}"
     yield "read", took
     for note in receipt.notes:
         yield "note", note

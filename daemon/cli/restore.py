@@ -16,6 +16,8 @@ from daemon.cli.new_flags import new_server_options, only_with_new, restore_new
 from daemon.cli.question import confirm, name_typed
 from daemon.cli.restore_file import file_wish, only_for_a_cache, to_file, with_target
 from daemon.cli.restore_page import plan_lines, result_lines
+from daemon.cli.restore_source import imported_first, refuse_together
+from daemon.cli.source import is_source
 from daemon.commands import RequestRestore
 from daemon.errors import Failed, Rejected
 
@@ -36,7 +38,7 @@ class Wish(msgspec.Struct, frozen=True):
 
 
 @click.command()
-@click.argument("reference", metavar="BACKUP")
+@click.argument("reference", metavar="BACKUP|SOURCE")
 @click.option("--to", "target", metavar="CACHE", help="The cache to restore into.")
 @click.option("--file", metavar="PATH", help="Write the plain RDB to this file of yours instead.")
 @click.option("--shard", metavar="SHARD", help="With --file: which one, where there are several.")
@@ -72,6 +74,9 @@ def restore(desk: Desk, /, **given: object) -> None:
 
     Into a running cache (--to); into a new server in a directory of yours (--new), which this
     command starts with your rights; or as a plain RDB into a file of yours (--file).
+
+    Into a cache also an RDB from elsewhere: file:///PATH, s3://BUCKET/KEY, /PATH or ./PATH of a
+    file of yours, - for a pipe. That is imported first, as a manual backup of CACHE.
     """
     if given["new"] is not None:
         restore_new(desk, given)
@@ -82,6 +87,8 @@ def restore(desk: Desk, /, **given: object) -> None:
         to_file(desk, file_wish(given))
         return
     wish = msgspec.convert(with_target(given), Wish)
+    if is_source(wish.reference):
+        wish = _of_import(desk, wish)
     plan = _planned(desk, wish)
     if wish.plan_only:
         return
@@ -99,6 +106,15 @@ def restore(desk: Desk, /, **given: object) -> None:
         _wait(desk, restore_id, wish)
     else:
         desk.show(raw, [f"Restore {restore_id} is asked for. {_see(wish.target)}"])
+
+
+def _of_import(desk: Desk, wish: Wish) -> Wish:
+    """The same for the backup that is made of the source; who brings one waits for the end."""
+    refuse_together(wish.reference, plan_only=wish.plan_only, vault=wish.vault)
+    backup_id = imported_first(
+        desk, source=wish.reference, target=wish.target, timeout=wish.timeout
+    )
+    return msgspec.structs.replace(wish, reference=backup_id, wait=True)
 
 
 def _planned(desk: Desk, wish: Wish) -> PlanAnswer:

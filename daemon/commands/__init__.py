@@ -16,6 +16,7 @@ from daemon.commands.asked import (
     RequestBackup,
     RequestCopy,
     RequestExport,
+    RequestImport,
     RequestRestore,
     RequestVerification,
     SetCache,
@@ -45,6 +46,7 @@ from daemon.commands.said import (
     ExpireBackups,
     ExportReport,
     OpenExport,
+    OpenImport,
     ProofReport,
     ReconcileCaches,
     RecordCache,
@@ -97,6 +99,7 @@ __all__ = [
     "FoundCache",
     "FoundDeletion",
     "OpenExport",
+    "OpenImport",
     "PolicyChange",
     "ProofReport",
     "ReconcileCaches",
@@ -132,6 +135,7 @@ __all__ = [
     "RequestComparison",
     "RequestCopy",
     "RequestExport",
+    "RequestImport",
     "RequestRestore",
     "RequestSafetyBackup",
     "RequestVerification",
@@ -162,6 +166,8 @@ Command = (
     | RequestRestore
     | RequestExport
     | OpenExport
+    | RequestImport
+    | OpenImport
     | ExportReport
     | ComparisonCommand
     | RequestVerification

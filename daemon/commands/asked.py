@@ -151,6 +151,18 @@ class RequestExport(Struct, frozen=True, forbid_unknown_fields=True, tag="reques
     replace: bool = False
 
 
+class RequestImport(Struct, frozen=True, forbid_unknown_fields=True, tag="request-import"):
+    """Keep an RDB that the daemon can reach as a manual backup of a cache (S4).
+
+    `source` is ``s3://BUCKET/KEY``, ``file:///PATH`` on the daemon's host, or ``ENTRY/KEY`` below
+    an ``[exports]`` entry. Without a `name` it gets one by itself.
+    """
+
+    cache: str
+    source: str
+    name: str | None = None
+
+
 class RequestVerification(
     Struct, frozen=True, forbid_unknown_fields=True, tag="request-verification"
 ):
@@ -173,6 +185,7 @@ Request = (
     | AcknowledgeBackup
     | RequestRestore
     | RequestExport
+    | RequestImport
     | RequestVerification
     | RequestComparison
     | CancelComparison

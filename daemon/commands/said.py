@@ -258,6 +258,14 @@ class OpenExport(Struct, frozen=True):
     vault: str | None = None
 
 
+class OpenImport(Struct, frozen=True):
+    """A client begins to send an RDB over the socket; `source` is where from, as it says."""
+
+    cache: str
+    source: str
+    name: str | None = None
+
+
 class ReportExported(Struct, frozen=True):
     """Every file of an export is whole in its place."""
 

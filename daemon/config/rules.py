@@ -220,6 +220,13 @@ def spool_size(text: str) -> Wrong | None:
     return None
 
 
+def import_size(text: str) -> Wrong | None:
+    """How large an imported RDB may be."""
+    if not size_bytes(text):
+        return Wrong(f'is "{text}"', 'Allowed: a size above 0, as "8GiB" or "500MB".')
+    return None
+
+
 def recipient(text: str) -> Wrong | None:
     """An X25519 recipient of age; not shown: the secret half may stand there by mistake."""
     if text.upper().startswith("AGE-SECRET-KEY-"):
@@ -350,6 +357,7 @@ TEXTS: Mapping[str, Rule] = {
     "restore.tls_ca_file": absolute_path,
     "spool.directory": absolute_path,
     "spool.max_bytes": spool_size,
+    "imports.max_bytes": import_size,
     "caches.*": name,
     "caches.*.url": cache_url,
     "caches.*.password_file": absolute_path,

@@ -137,6 +137,12 @@ class SpoolConfig(Struct, frozen=True, forbid_unknown_fields=True):
     max_bytes: str = "8GiB"
 
 
+class ImportsConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """``[imports]``: how large an RDB may be that is brought from elsewhere; a text with a unit."""
+
+    max_bytes: str = "1TiB"
+
+
 class TimeoutConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """``[timeouts]``: when a cache is given up on; a stall is a time without a single byte.
 
@@ -166,6 +172,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     storage: StorageConfig = StorageConfig()
     spool: SpoolConfig = SpoolConfig()
     timeouts: TimeoutConfig = TimeoutConfig()
+    imports: ImportsConfig = ImportsConfig()
 
 
 def default_config(*, data_home: Path, runtime_dir: Path, state_home: Path) -> Config:

@@ -15,6 +15,7 @@ from daemon.commands import (
     ExportReport,
     FinishRecovery,
     OpenExport,
+    OpenImport,
     ReconcileCaches,
     RecordCache,
     RecoverFound,
@@ -46,6 +47,7 @@ from daemon.commands import (
     RequestComparison,
     RequestCopy,
     RequestExport,
+    RequestImport,
     RequestRestore,
     RequestSafetyBackup,
     RequestVerification,
@@ -66,6 +68,7 @@ from daemon.decide import (
     copies,
     daemon,
     exports,
+    imports,
     policies,
     recovery,
     restores,
@@ -104,6 +107,8 @@ _OfBackups = (
     | OpenExport
     | ExportReport
     | ComparisonCommand
+    | RequestImport
+    | OpenImport
 )
 
 
@@ -175,5 +180,7 @@ def _of_backups(state: State, command: _OfBackups, context: Context) -> Decision
             return exports.decide(state, command, context)
         case RequestComparison() | CancelComparison() | ReportCompared() | ReportNotCompared():
             return comparisons.decide(state, command, context)
+        case RequestImport() | OpenImport():
+            return imports.decide(state, command, context)
         case _:
             assert_never(command)

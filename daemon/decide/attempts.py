@@ -15,6 +15,7 @@ from daemon.commands import (
 )
 from daemon.decide.copies import copy_of_new
 from daemon.decide.decision import Context, Decision, backup_by_id, superseded
+from daemon.decide.imports import completed, given_up, why_not_again
 from daemon.decide.leftovers import stuck, swept
 from daemon.decide.suspicion import suspected
 from daemon.decide.verifications import by_policy
@@ -69,7 +70,8 @@ def _reported(
             done = BackupCompleted(cache=of, backup_id=backup_id, stored=command.stored)
             flag = suspected(state, backup, command.stored)
             copied, proven = copy_of_new(state, backup), by_policy(state, backup, context)
-            return (done, *flag, *copied, *(proven if not flag else ()))
+            come = completed(backup, command.stored, context)
+            return (done, *come, *flag, *copied, *(proven if not flag else ()))
         case ReportAttemptFailed():
             cut = Cut(command.failure, command.by_daemon)
             return failed(state, backup, cut, context)
@@ -123,10 +125,8 @@ def failed(state: State, backup: Backup, cut: Cut, context: Context) -> tuple[Ev
     )
     reason = _why_no_more(state, backup, cut, context)
     if reason is not None:
-        return (
-            event,
-            BackupAbandoned(cache=backup.cache, backup_id=backup.backup_id, reason=reason),
-        )
+        end = BackupAbandoned(cache=backup.cache, backup_id=backup.backup_id, reason=reason)
+        return (event, end, *given_up(backup, cut.failure))
     retry_at = context.now if backup.kind == "manual" else next_attempt(backup, context.now)
     return (
         event,
@@ -141,7 +141,7 @@ def _why_no_more(state: State, backup: Backup, cut: Cut, context: Context) -> st
     match backup.kind:
         case "safety":
             return "a safety backup has one attempt"
-        case "manual" if (why := _out_of_service(state, backup)) is not None:
+        case "manual" if why := _out_of_service(state, backup) or why_not_again(backup):
             return why
         case "manual":
             again = cut.by_daemon and backup.attempts == 1

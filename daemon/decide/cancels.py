@@ -1,6 +1,7 @@
 """Deciding on the cancelling of backups: which can be, and why the others cannot."""
 
 from daemon.commands import CancelBackup
+from daemon.decide import imports
 from daemon.decide.decision import Decision, known_backup
 from daemon.errors import Rejected
 from events.types import BackupCancelled
@@ -22,9 +23,8 @@ def decide(state: State, command: CancelBackup) -> Decision:
             "It ends with its restore: `valkeep status` shows how far that is.",
         )
     attempt = backup.attempts if backup.phase == "running" else 0
-    return Decision(
-        (BackupCancelled(cache=backup.cache, backup_id=backup.backup_id, attempt=attempt),)
-    )
+    end = BackupCancelled(cache=backup.cache, backup_id=backup.backup_id, attempt=attempt)
+    return Decision((end, *imports.given_up(backup, imports.CANCELLED)))
 
 
 def _meant(state: State, reference: str) -> Backup:

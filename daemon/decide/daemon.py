@@ -8,6 +8,7 @@ from daemon.decide.comparisons import cut_off as comparisons_cut_off
 from daemon.decide.copies import interrupted
 from daemon.decide.decision import Context, Decision
 from daemon.decide.exports import cut_off as exports_cut_off
+from daemon.decide.imports import why_not_again
 from daemon.decide.restores import stopped
 from daemon.decide.verifications import cut_off
 from daemon.errors import Rejected
@@ -68,5 +69,9 @@ def _cut_off(state: State, context: Context) -> tuple[Event, ...]:
 
 
 def _was_under_way(backup: Backup) -> bool:
-    """A safety backup that only waited is over too: its restore will not go on (R7)."""
-    return backup.phase == "running" or (backup.phase == "waiting" and backup.kind == "safety")
+    """A safety backup that only waited is over too: its restore will not go on (R7).
+
+    And an import that a client was to send: the connection is gone.
+    """
+    needs_us = backup.kind == "safety" or why_not_again(backup) is not None
+    return backup.phase == "running" or (backup.phase == "waiting" and needs_us)

@@ -90,7 +90,7 @@ async def get(server: Server, name: ObjectName, limit_bytes: int) -> bytes | Non
         if size_bytes > limit_bytes:
             answer["Body"].close()
             raise too_large(server.bucket.url, name, size_bytes=size_bytes, limit_bytes=limit_bytes)
-        return await _body(answer, f"{name} in {server.bucket.url}", size_bytes)
+        return await whole_body(answer, f"{name} in {server.bucket.url}", size_bytes)
 
     return await server.run(Call(f"read {name}", "s3:GetObject", limit_bytes), try_it)
 
@@ -115,7 +115,7 @@ async def read_range(server: Server, name: ObjectName, *, offset: int, length: i
         if not answer.get("ContentRange", "").startswith(wanted):
             answer["Body"].close()
             raise too_short(server.bucket.url, name, end=offset + length)
-        return await _body(answer, f"{name} in {server.bucket.url}", length)
+        return await whole_body(answer, f"{name} in {server.bucket.url}", length)
 
     return await server.run(Call(f"read {name}", "s3:GetObject", length), try_it)
 
@@ -170,7 +170,8 @@ async def delete(server: Server, key: str) -> None:
     )
 
 
-async def _body(answer: "GetObjectOutputTypeDef", where: str, length: int) -> bytes:
+async def whole_body(answer: "GetObjectOutputTypeDef", where: str, length: int) -> bytes:
+    """The body of an answer, which must be of this length."""
     async with answer["Body"] as body:
         data = await body.read()
     if len(data) != length:

@@ -99,6 +99,11 @@ class Checker:
         """Its word is wanted even when it has stopped reading: all bytes are checked besides."""
         return False
 
+    @property
+    def ended(self) -> bool:
+        """Whether it reads no more, because it has an opinion, or was ended."""
+        return self._left_early or self._stalled
+
     async def verdict(self) -> Verdict:
         """End the input and wait for the checker's answer."""
         self._close_input()

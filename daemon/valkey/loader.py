@@ -64,6 +64,7 @@ class Loaded(Struct, frozen=True):
     keys_per_database: dict[int, int]
     seconds: float
     lacks: tuple[str, ...] = ()
+    used_memory_bytes: int | None = None
 
 
 class NotLoaded(Struct, frozen=True):
@@ -207,6 +208,7 @@ class Loader:
             keys_per_database=databases,
             seconds=anyio.current_time() - self._began,
             lacks=tuple(self._lacks()),
+            used_memory_bytes=int(info["used_memory"]) if "used_memory" in info else None,
         )
 
     async def _reason(self) -> str:

@@ -2,7 +2,8 @@
 
 Pure. It reads no keys: that is the checker's business, which is an engine. Format: ``REDIS``
 and four digits (``VALKEY`` and three), ``0xFA`` fields of name and value, …, ``0xFF`` and the
-CRC-64 of all before it, little-endian; eight zero bytes there mean "no checksum".
+CRC-64 of all before it, little-endian; eight zero bytes there mean "no checksum". Before
+version 5 (Redis 2.6) nothing follows the ``0xFF``.
 """
 
 import anycrc
@@ -12,6 +13,8 @@ from daemon.errors import Transient
 
 HEADER_LIMIT = 64 << 10
 TAIL_BYTES = 8
+CHECKSUM_SINCE = 5
+"""The first RDB version that ends with a checksum."""
 _AUX = 0xFA
 _END = 0xFF
 _MAGICS = ((b"REDIS", 4), (b"VALKEY", 3))
@@ -91,10 +94,13 @@ class RdbGuard:
 
     def finish(self) -> None:
         """All bytes have come. Raises `Transient`: "rdb-type", "rdb-truncated", "rdb-checksum"."""
-        if self._seen_bytes < _MAGIC_BYTES + TAIL_BYTES + 1:
+        if self._seen_bytes < _MAGIC_BYTES + 1:
             raise _truncated(self._seen_bytes)
-        _version(self._head)
-        if self._held[0] != _END:
+        if _version(self._head) < CHECKSUM_SINCE:
+            if self._held[-1] != _END:
+                raise _truncated(self._seen_bytes)
+            return
+        if self._seen_bytes < _MAGIC_BYTES + TAIL_BYTES + 1 or self._held[0] != _END:
             raise _truncated(self._seen_bytes)
         stored = int.from_bytes(self._held[1:], "little")
         found: int = _CRC.calc(self._held[:1], self._crc)

@@ -238,6 +238,7 @@ async def test_there_is_nothing_to_recover(install: Install, node: Node) -> None
     """Where the log knows all, a recovery is refused and nothing is written."""
     daemon = await install()
     await furnished(daemon, node)
+    await daemon.settled()
     before = len(await daemon.history())
 
     printed = await typing(daemon, "recover", "--yes", code=3)

@@ -40,6 +40,7 @@ from events.log import LogFailed
 from projections.work import RestoreWork, UndoWork, outstanding
 from tests.simulation.checker import Checker
 from tests.simulation.far import Far
+from tests.simulation.foreign import FarImports
 from tests.simulation.line import CLEAR, Line, Sky
 from tests.simulation.loop import Deadlock, Livelock, ProcessKilled, VirtualLoop, unheard
 from tests.simulation.outlets import FarOutlets
@@ -318,6 +319,7 @@ class _Run:
             pack=PipelinePacker(inline, engine=None),
             clock=clock,
             installation=HERE,
+            imports=FarImports(self.line),
         )
         prover = EngineProver(inline, NoKeys(), (), Path("/nowhere"), lambda: 0)
         comparing = compare.Outside(

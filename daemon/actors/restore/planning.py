@@ -41,6 +41,7 @@ from events.facts import (
 )
 from projections.caches import Cache
 from projections.catalog import Backup
+from projections.imports import settled_memory
 from projections.restore_identity import Unlocking
 from projections.restore_pace import pace
 from projections.restore_plan import Offer, Wishes, restore_plan
@@ -210,4 +211,4 @@ def known(backup: Backup) -> tuple[SnapshotFacts, StoredFacts]:
     """The facts of a complete backup; anything else is a bug of the caller."""
     if backup.snapshot is None or backup.stored is None:
         raise TypeError(f"backup {backup.backup_id} is not complete")
-    return backup.snapshot, backup.stored
+    return settled_memory(backup.snapshot, backup.proof.receipt), backup.stored

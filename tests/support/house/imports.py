@@ -59,6 +59,7 @@ class Room(Struct, frozen=True):
 OF_TYPES = (
     "events.comparisons",
     "events.copies",
+    "events.imports",
     "events.proofs",
     "events.recoveries",
     "events.suspicions",
@@ -79,6 +80,7 @@ HOUSE: Mapping[str, Room] = {
     "events.types": Room(OF_TYPES, ("msgspec",), pure=True),
     "events.comparisons": Room((), ("msgspec",), pure=True),
     "events.copies": Room((), ("msgspec",), pure=True),
+    "events.imports": Room((), ("msgspec",), pure=True),
     "events.proofs": Room((), ("msgspec",), pure=True),
     "events.recoveries": Room((), ("msgspec",), pure=True),
     "events.suspicions": Room((), ("msgspec",), pure=True),

@@ -80,6 +80,12 @@ GOLDEN = (
     "comparison-requested-1",
     "comparison-completed-1",
     "comparison-failed-1",
+    "snapshot-taken-3",
+    "backup-recovered-2",
+    "import-requested-1",
+    "backup-verified-2",
+    "import-completed-1",
+    "import-failed-1",
 )
 
 
