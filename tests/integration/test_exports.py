@@ -13,7 +13,7 @@ import pytest
 
 from daemon.answers import ExportDetail
 from daemon.answers.exports import ExportView
-from daemon.commands import AddCache, DeleteBackup, RequestExport
+from daemon.commands import AddCache, DeleteBackup, RequestExport, RequestImport
 from daemon.errors import BadRequest, NotFound, Rejected
 from daemon.storage.factory import open_vault
 from daemon.storage.s3 import S3Vault
@@ -320,3 +320,18 @@ async def test_backup_is_held_while_it_is_exported(place: Place, tmp_path: Path)
         vault.rename(place.vault)
     assert f"export of orders/one to file://{sick}" in page
     assert "completed" == (await place.ended(export_id)).phase
+
+
+async def test_what_was_exported_to_an_entry_is_imported_from_it(place: Place) -> None:
+    """An entry's name and a key are a source, too, with the entry's own keys (S4)."""
+    exported = await place.exported("warehouse/round")
+    (file,) = exported.files
+    asked = RequestImport("orders", f"warehouse/round/{FILE}", "again")
+    await place.daemon.command(asked)
+    back = await place.daemon.backup_ended("orders/again")
+    assert (back.phase, back.imported_from) == ("complete", f"warehouse/round/{FILE}")
+    assert back.plain_bytes == file.plain_bytes
+
+    with pytest.raises(NotFound) as refused:
+        await place.daemon.command(RequestImport("orders", "werehouse/x.rdb", "other"))
+    assert "warehouse" in refused.value.hint
