@@ -11,7 +11,7 @@ from tests.support.servers import Node
 pytestmark = pytest.mark.anyio
 
 
-def tab(words: str, socket: str = "/nowhere") -> list[str]:
+def tab(words: str, *, socket: str = "/nowhere") -> list[str]:
     """What the tab key offers after these words."""
     command = [sys.executable, "-m", "daemon.cli"]
     asked = {"COMP_WORDS": f"valkeep {words}", "COMP_CWORD": str(len(words.split(" ")))}
@@ -39,12 +39,12 @@ async def test_names_are_offered(daemon: DaemonProcess, node: Node) -> None:
     await daemon.backup("orders", name="one")
     socket = str(daemon.socket)
 
-    assert tab("cache show ", socket) == ["orders"]
-    assert tab("policy set or", socket) == ["orders"]
-    assert tab("backup show orders/", socket) == ["orders/one"]
-    assert tab("restore orders/one --to ", socket) == ["orders"]
-    assert tab("restore orders/one --from ", socket) == ["main"]
-    assert tab("cache add ", socket) == []
+    assert tab("cache show ", socket=socket) == ["orders"]
+    assert tab("policy set or", socket=socket) == ["orders"]
+    assert tab("backup show orders/", socket=socket) == ["orders/one"]
+    assert tab("restore orders/one --to ", socket=socket) == ["orders"]
+    assert tab("restore orders/one --from ", socket=socket) == ["main"]
+    assert tab("cache add ", socket=socket) == []
 
 
 def test_a_daemon_that_is_away_offers_nothing() -> None:
