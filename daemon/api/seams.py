@@ -20,6 +20,7 @@ from events.envelope import Who
 from events.facts import CacheSettings, Probe, RestorePlan, VaultName
 from projections.caches import Cache
 from projections.catalog import Backup
+from projections.keys_plan import Wanted
 from projections.log_checks import CopyStanding
 
 
@@ -41,6 +42,14 @@ class Planner(Protocol):
 
         It reads from that vault, or else from the backup's own.
         """
+        ...
+
+
+class KeysPlanner(Protocol):
+    """Plans restores by keys and touches nothing (R2); it loads the backup to count its keys."""
+
+    async def plan(self, wanted: Wanted) -> RestorePlan:
+        """What a restore of these keys would do now; raises as `Planner` does."""
         ...
 
 
@@ -118,4 +127,5 @@ class Outside(Struct, frozen=True):
     doctor: Doctor = no_doctor
     encrypted: Callable[[VaultName], bool] = lambda _: False
     recovering: Recovering | None = None
+    keys_planner: KeysPlanner | None = None
     log_copies: Callable[[], tuple[CopyStanding, ...]] = nothing_copied

@@ -13,7 +13,16 @@ from daemon.actors.copy import Between, CopyActor
 from daemon.actors.history import Keeper, Recoverer
 from daemon.actors.packing import PipelinePacker
 from daemon.actors.removal import RemovalActor
-from daemon.actors.restore import Listening, Planning, RestoreActor, UndoActor
+from daemon.actors.restore import (
+    KeysRestore,
+    KeysVisits,
+    KeysWork,
+    Listening,
+    Planning,
+    RestoreActor,
+    UndoActor,
+    Workshop,
+)
 from daemon.actors.verify import EngineProver, Proving, VerifyActor
 from daemon.actors.worker import Actors, Limits
 from daemon.api import Outside, Roles
@@ -85,6 +94,7 @@ class Daemon:
             basics.ids,
             self.keyring,
         )
+        self._by_keys = self._keys_visits(config, engines)
         kept = self._history()
         self.keeper = Keeper(basics.ledger, kept)
         self.recoverer = Recoverer(basics.ledger, kept, basics.rebuilder)
@@ -131,6 +141,17 @@ class Daemon:
             free_bytes=free_memory_bytes,
         )
 
+    def _keys_visits(self, config: Config, engines: Engines) -> KeysVisits:
+        workshop = Workshop(
+            vaults=self.shelf,
+            offload=self.basics.offload,
+            engines=engines.usable,
+            directory=Path(config.daemon.data_dir, "engine"),
+            free_bytes=free_memory_bytes,
+        )
+        clock, timeouts = self.basics.clock, self._timeouts
+        return KeysVisits(KeysWork(password, timeouts, clock, self.keyring, workshop))
+
     def _history(self) -> history.Outside:
         basics = self.basics
         return history.Outside(
@@ -158,7 +179,9 @@ class Daemon:
             backup=BackupActor(basics.ledger, surroundings),
             removal=RemovalActor(basics.ledger, self.shelf),
             copy=CopyActor(basics.ledger, Between(self.shelf, basics.offload, self.keyring)),
-            restore=RestoreActor(basics.ledger, restoring),
+            restore=RestoreActor(
+                basics.ledger, restoring, KeysRestore(basics.ledger, self._by_keys)
+            ),
             undo=UndoActor(basics.ledger, password, self._timeouts),
             verify=VerifyActor(basics.ledger, Proving(self.shelf, prover)),
         )
@@ -181,6 +204,7 @@ class Daemon:
             offload=self.basics.offload,
             prober=self._caches,
             planner=self._planning,
+            keys_planner=self._by_keys,
             vaults=self.vault_urls,
             check_url=parse,
             locate=self._locate,

@@ -13,9 +13,14 @@ from daemon.answers import (
 from daemon.cli import follow
 from daemon.cli.desk import Desk, Interrupted, json_option
 from daemon.cli.question import confirm, name_typed
+from daemon.cli.restore_keys import KeysFlags, keys_options, overwritten
 from daemon.cli.restore_page import plan_lines, result_lines
 from daemon.commands import RequestRestore
 from daemon.errors import Failed, Rejected
+from events.moves import KeysWish
+
+LOADING_SECONDS = 3600.0
+"""A plan by keys counts them, for which the daemon loads the backup into an engine of its own."""
 
 
 class Wish(msgspec.Struct, frozen=True):
@@ -31,6 +36,7 @@ class Wish(msgspec.Struct, frozen=True):
     wait: bool
     timeout: float | None
     vault: str | None = None
+    keys: KeysWish | None = None
 
 
 @click.command()
@@ -60,11 +66,13 @@ class Wish(msgspec.Struct, frozen=True):
     "--wait/--no-wait", default=False, help="Stay until it has ended, showing how far it is."
 )
 @click.option("--timeout", type=float, metavar="SECONDS", help="With --wait: no longer than this.")
+@keys_options
 @json_option
 @click.pass_obj
 def restore(desk: Desk, /, **given: object) -> None:
     """Restore BACKUP (an id, the beginning of one, or CACHE/NAME) into a running cache."""
-    wish = msgspec.convert(given, Wish)
+    keys = msgspec.convert(given, KeysFlags).keys
+    wish = msgspec.structs.replace(msgspec.convert(given, Wish), keys=keys)
     plan = _planned(desk, wish)
     if wish.plan_only:
         return
@@ -75,6 +83,8 @@ def restore(desk: Desk, /, **given: object) -> None:
         safety_backup=wish.safety_backup,
         force=wish.force,
         vault=wish.vault,
+        method="keys" if wish.keys else "replication",
+        keys=wish.keys,
     )
     answer, raw = desk.tell(Accepted, "/v1/commands", request)
     restore_id = answer.restore_id or ""
@@ -92,8 +102,11 @@ def _planned(desk: Desk, wish: Wish) -> PlanAnswer:
         safety_backup=wish.safety_backup,
         force=wish.force,
         vault=wish.vault,
+        method="keys" if wish.keys else "replication",
+        keys=wish.keys,
     )
-    plan, raw = desk.tell(PlanAnswer, "/v1/plans", request)
+    patience = LOADING_SECONDS if wish.keys else None
+    plan, raw = desk.tell(PlanAnswer, "/v1/plans", request, patience)
     lines = plan_lines(plan, wish.force, desk.width)
     if wish.plan_only:
         desk.show(raw, lines)
@@ -119,6 +132,9 @@ def _allowed(desk: Desk, plan: PlanAnswer, wish: Wish) -> bool:
     """Whether the target may be overwritten; asks for its name where that was not said (R3)."""
     keys = plan.plan.target_keys
     what = f"The cache {plan.target} holds {keys:,} keys; all of them will be overwritten"
+    if wish.keys is not None:
+        keys = overwritten(plan.plan, wish.keys)
+        what = f"The cache {plan.target} holds {keys:,} of the keys; they will be overwritten"
     if not keys:
         return wish.replace
     if wish.replace:
@@ -127,7 +143,7 @@ def _allowed(desk: Desk, plan: PlanAnswer, wish: Wish) -> bool:
     if wish.yes or not desk.interactive:
         raise Rejected(
             "not-empty",
-            f"The cache {plan.target} holds {keys:,} keys.",
+            f"{what.partition(';')[0]}.",
             "Say --replace to overwrite them.",
         )
     name_typed(desk, f"{what}.", name=plan.target)
@@ -154,11 +170,14 @@ def _failed(detail: RestoreDetail) -> None:
         raise Failed("restore-failed", f"Restore {view.restore_id} failed.", _see(view.target))
     kind = Rejected if _refused(view) else Failed
     lines = [failure.hint]
-    if view.undone:
+    if view.plan is not None and view.plan.method == "keys":
+        lines += view.by_hand
+    elif view.undone:
         lines.append("What the restore had changed on the cache is undone.")
     else:
         lines.append("Not everything is undone. Left to do by hand:")
-    lines += [f"  {line}" for line in view.by_hand]
+    if view.plan is None or view.plan.method != "keys":
+        lines += [f"  {line}" for line in view.by_hand]
     if view.command:
         lines.append(f"To try again: {view.command}")
     told = f"Restore {view.restore_id} into {view.target} failed: {failure.message}"

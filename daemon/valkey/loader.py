@@ -43,13 +43,19 @@ _COMPLAINT = re.compile(
 
 
 class Room(Struct, frozen=True):
-    """What one load may use; `directory` is made where there is none, and is ours alone."""
+    """What one load may use; `directory` is made where there is none, and is ours alone.
+
+    `options` are more words for the engine's command line, for those who ask it afterwards. `nice`
+    is how much it gives way to others.
+    """
 
     directory: Path
     memory_bytes: int
     databases: int = 16
     cpu_seconds: int = 3 * 3_600
     stall_seconds: float = 60.0
+    options: tuple[str, ...] = ()
+    nice: int = confine.NICE
 
 
 class Loaded(Struct, frozen=True):
@@ -84,6 +90,11 @@ class Loader:
     def failed(self) -> bool:
         """Whether it takes no more bytes: the rest need not be read for it."""
         return bool(self._failed)
+
+    @property
+    def socket(self) -> str:
+        """Where it can be asked, once the verdict is that it has loaded, until it is closed."""
+        return str(self._directory / "engine.sock")
 
     async def start(self) -> None:
         """Run the engine and open the way into it; called once, before anything else."""
@@ -145,10 +156,10 @@ class Loader:
             "maxclients": "16",
             "sanitize-dump-payload": "yes",
         }
-        walls = [str(os.getpid()), str(room.memory_bytes), str(room.cpu_seconds)]
+        walls = [str(os.getpid()), str(room.memory_bytes), str(room.cpu_seconds), str(room.nice)]
         options = [word for name, value in settings.items() for word in (f"--{name}", value)]
         shim = [sys.executable, "-I", "-S", str(confine.__file__)]
-        return [*shim, *walls, self._engine.server, *options]
+        return [*shim, *walls, self._engine.server, *options, *room.options]
 
     async def _open(self, fifo: Path) -> None:
         """Wait for the engine to open its end, then open ours and take the name away."""
