@@ -10,6 +10,7 @@ import sys
 
 from benchmarks.clients import clients
 from benchmarks.idle import idle
+from benchmarks.keys import restore_keys
 from benchmarks.log_rows import appends, folds
 from benchmarks.rows import encrypted, memory, to_directory, to_s3
 from benchmarks.slow import forks
@@ -23,9 +24,12 @@ BACKUPS = {"1", "2", "3", "4"}
 def main() -> None:
     """Run the rows that are asked for, or all, and print them."""
     scale = 0.1 if os.environ.get("BENCH_SMALL") else 1.0
-    wanted = set(sys.argv[1:]) or {*BACKUPS, "7", "8", "10"}
+    wanted = set(sys.argv[1:]) or {*BACKUPS, "6", "7", "8", "10"}
     if wanted & BACKUPS:
         _backups(scale, wanted)
+    if "6" in wanted:
+        with stage() as made:
+            restore_keys(made, keys=int(400_000 * scale), rounds=5)
     if "7" in wanted:
         appends(events=int(64_000 * scale), rounds=3)
     if "8" in wanted:

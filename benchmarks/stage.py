@@ -203,6 +203,18 @@ def _engine(made: Stage) -> Iterator[None]:
 
 
 @contextmanager
+def engine_beside(made: Stage) -> Iterator[int]:
+    """A second engine, empty, for as long as the context lasts; the port that it listens on."""
+    port, folder = _free_port(), made.folder / "beside"
+    folder.mkdir()
+    settings = {"port": str(port), "bind": "127.0.0.1", "dir": str(folder), "save": ""}
+    words = [word for name, value in settings.items() for word in (f"--{name}", value)]
+    with _child(made, [made.engine.server, *words], {}):
+        _listens(port)
+        yield port
+
+
+@contextmanager
 def _s3(made: Stage) -> Iterator[None]:
     rclone = Path(sys.executable).parent / "rclone"
     buckets = made.folder / "buckets"

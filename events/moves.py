@@ -37,12 +37,14 @@ class KeysWish(Fact, frozen=True):
 class KeysMoved(Fact, frozen=True):
     """What a restore by keys did, or would do: counts of keys.
 
-    ``chosen`` fit the wish, ``written`` are on the target, ``skipped`` were there already,
-    ``expired`` had ended meanwhile. ``by_element`` of the written were too large for one command;
+    ``chosen`` fit the wish, ``existing`` of them were on the target before (where that was looked
+    for), ``written`` are there now, ``skipped`` were left as they were there, ``expired`` had ended
+    meanwhile. ``by_element`` of the written were too large for one command;
     ``refused`` names some that the target did not take, with its reason.
     """
 
     chosen: int = 0
+    existing: int = 0
     written: int = 0
     skipped: int = 0
     expired: int = 0

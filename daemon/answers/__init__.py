@@ -23,6 +23,7 @@ from events.facts import (
     SnapshotFacts,
     StoredFacts,
 )
+from events.moves import KeysWish, RestoreMethod
 from events.suspicions import Suspicion
 
 Role = Literal["viewer", "operator", "admin"]
@@ -261,6 +262,8 @@ class PlanRequest(Struct, frozen=True, forbid_unknown_fields=True):
     safety_backup: bool = True
     force: tuple[str, ...] = ()
     vault: str | None = None
+    method: RestoreMethod = "replication"
+    keys: KeysWish | None = None
 
 
 class PlanAnswer(Answer, frozen=True):

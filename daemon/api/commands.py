@@ -7,6 +7,7 @@ came. Nothing is retried here: the fate of a command is in the log.
 import msgspec
 
 from daemon.answers import Accepted, PlanAnswer, PlanRequest, Role
+from daemon.api import keys
 from daemon.api.asked import Asked
 from daemon.api.cancelling import LastWord, meant
 from daemon.api.comparisons import check_names
@@ -14,6 +15,7 @@ from daemon.api.copies import check_copy, check_copy_to, read_from
 from daemon.api.exports import export_of, placed
 from daemon.api.find import any_backup, cache_named
 from daemon.api.imports import check_import
+from daemon.api.keys import Place
 from daemon.api.peer import user_name
 from daemon.api.queries import moment_of
 from daemon.api.roles import demand
@@ -174,7 +176,10 @@ async def plan(asked: Asked) -> PlanAnswer:
             f"See `valkeep backup show {backup.backup_id}`.",
         )
     vault = read_from(asked.outside, backup, request.vault)
-    found = await asked.outside.planner.plan(backup, target, vault)
+    if request.method == "keys":
+        found = await keys.plan(asked.outside, request, Place(backup, target, vault))
+    else:
+        found = await asked.outside.planner.plan(backup, target, vault)
     if not request.safety_backup:
         found = msgspec.structs.replace(found, safety_backup=False)
     lifted = set(request.force)

@@ -21,6 +21,7 @@ from events.envelope import Who
 from events.facts import BackupId, CacheSettings, Probe, RestorePlan, VaultName
 from projections.caches import Cache
 from projections.catalog import Backup
+from projections.keys_plan import Wanted
 from projections.log_checks import CopyStanding
 
 
@@ -42,6 +43,14 @@ class Planner(Protocol):
 
         It reads from that vault, or else from the backup's own.
         """
+        ...
+
+
+class KeysPlanner(Protocol):
+    """Plans restores by keys and touches nothing (R2); it loads the backup to count its keys."""
+
+    async def plan(self, wanted: Wanted) -> RestorePlan:
+        """What a restore of these keys would do now; raises as `Planner` does."""
         ...
 
 
@@ -200,6 +209,7 @@ class Outside(Struct, frozen=True):
     encrypted: Callable[[VaultName], bool] = lambda _: False
     recovering: Recovering | None = None
     exporter: Exporter | None = None
+    keys_planner: KeysPlanner | None = None
     log_copies: Callable[[], tuple[CopyStanding, ...]] = nothing_copied
     names: Callable[[str], AsyncGenerator[bytes, None]] = no_names
     uploads: Uploads = NoUploads()

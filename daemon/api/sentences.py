@@ -257,6 +257,8 @@ def _of_restore(event: _OfRestore) -> str:
         case RestorePlanned():
             forced = f", forced: {', '.join(event.forced)}" if event.forced else ""
             return f"{into} planned: {len(event.plan.findings)} findings{forced}"
+        case RestoreStarted() if not event.listener:
+            return f"{into} started: keys are written from now on"
         case RestoreStarted():
             return f"{into} started: the target will replicate from {event.listener}"
         case RestoreCompleted():

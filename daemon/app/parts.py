@@ -16,7 +16,16 @@ from daemon.actors.history import Keeper, Recoverer
 from daemon.actors.importing import DEFAULT_MAX_BYTES, Importer, Readers, Uploads
 from daemon.actors.packing import PipelinePacker
 from daemon.actors.removal import RemovalActor
-from daemon.actors.restore import Listening, Planning, RestoreActor, UndoActor
+from daemon.actors.restore import (
+    KeysRestore,
+    KeysVisits,
+    KeysWork,
+    Listening,
+    Planning,
+    RestoreActor,
+    UndoActor,
+    Workshop,
+)
 from daemon.actors.verify import EngineProver, Proving, VerifyActor
 from daemon.actors.worker import Actors, Limits
 from daemon.api import Outside, Roles
@@ -92,6 +101,7 @@ class Daemon:
             restore.Shelf(basics.ledger, self.shelf, self.keyring, basics.offload),
         )
         self._uploads = Uploads()
+        self._by_keys = self._keys_visits(config, engines)
         kept = self._history()
         self.keeper = Keeper(basics.ledger, kept)
         self.recoverer = Recoverer(basics.ledger, kept, basics.rebuilder)
@@ -146,6 +156,17 @@ class Daemon:
             free_bytes=free_memory_bytes,
         )
 
+    def _keys_visits(self, config: Config, engines: Engines) -> KeysVisits:
+        workshop = Workshop(
+            vaults=self.shelf,
+            offload=self.basics.offload,
+            engines=engines.usable,
+            directory=Path(config.daemon.data_dir, "engine"),
+            free_bytes=free_memory_bytes,
+        )
+        clock, timeouts = self.basics.clock, self._timeouts
+        return KeysVisits(KeysWork(password, timeouts, clock, self.keyring, workshop))
+
     def _history(self) -> history.Outside:
         basics = self.basics
         return history.Outside(
@@ -189,7 +210,9 @@ class Daemon:
                 basics.ledger,
                 Between(self.shelf, basics.offload, self.keyring, self.bandwidth),
             ),
-            restore=RestoreActor(basics.ledger, restoring),
+            restore=RestoreActor(
+                basics.ledger, restoring, KeysRestore(basics.ledger, self._by_keys)
+            ),
             undo=UndoActor(basics.ledger, password, self._timeouts),
             verify=VerifyActor(basics.ledger, Proving(self.shelf, prover)),
             export=ExportActor(basics.ledger, Exporting(sources, self.places)),
@@ -225,6 +248,7 @@ class Daemon:
             offload=self.basics.offload,
             prober=self._caches,
             planner=self._planning,
+            keys_planner=self._by_keys,
             vaults=self.vault_urls,
             check_url=parse,
             locate=self._locate,

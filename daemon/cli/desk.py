@@ -63,6 +63,11 @@ class Desk:
 
         return Client(self._socket or default_socket(self.environment))
 
+    def _patient(self, patience_seconds: float) -> "Client":
+        from daemon.client import Client  # noqa: PLC0415 - see `client`
+
+        return Client(self.client.path, patience_seconds=patience_seconds)
+
     def ask(
         self, shape: type[T], route: str, **query: str | float | bool | None
     ) -> tuple[T, bytes]:
@@ -70,14 +75,21 @@ class Desk:
         raw = self.client.get(route, query)
         return msgspec.json.decode(raw, type=shape), raw
 
-    def tell(self, shape: type[T], route: str, said: msgspec.Struct) -> tuple[T, bytes]:
+    def tell(
+        self,
+        shape: type[T],
+        route: str,
+        said: msgspec.Struct,
+        patience_seconds: float | None = None,
+    ) -> tuple[T, bytes]:
         """The answer to a command or a plan, in its shape, and as the daemon wrote it."""
+        client = self.client if patience_seconds is None else self._patient(patience_seconds)
         try:
             body = msgspec.json.encode(said)
         except UnicodeEncodeError:
             hint = "In a pattern ? stands for any byte."
             raise BadRequest("argument", "An argument is no UTF-8 text.", hint) from None
-        raw = self.client.post(route, body)
+        raw = client.post(route, body)
         return msgspec.json.decode(raw, type=shape), raw
 
     def show(self, raw: bytes, lines: Iterable[str]) -> None:

@@ -15,11 +15,16 @@ from daemon.cli.desk import Desk, Interrupted, json_option
 from daemon.cli.new_flags import new_server_options, only_with_new, restore_new
 from daemon.cli.question import confirm, name_typed
 from daemon.cli.restore_file import file_wish, only_for_a_cache, to_file, with_target
+from daemon.cli.restore_keys import KeysFlags, keys_options, overwritten, without_keys
 from daemon.cli.restore_page import plan_lines, result_lines
 from daemon.cli.restore_source import imported_first, refuse_together
 from daemon.cli.source import is_source
 from daemon.commands import RequestRestore
 from daemon.errors import Failed, Rejected
+from events.moves import KeysWish
+
+LOADING_SECONDS = 3600.0
+"""A plan by keys counts them, for which the daemon loads the backup into an engine of its own."""
 
 
 class Wish(msgspec.Struct, frozen=True):
@@ -35,6 +40,7 @@ class Wish(msgspec.Struct, frozen=True):
     wait: bool
     timeout: float | None
     vault: str | None = None
+    keys: KeysWish | None = None
 
 
 @click.command()
@@ -67,6 +73,7 @@ class Wish(msgspec.Struct, frozen=True):
     "--wait/--no-wait", default=False, help="Stay until it has ended, showing how far it is."
 )
 @click.option("--timeout", type=float, metavar="SECONDS", help="With --wait: no longer than this.")
+@keys_options
 @json_option
 @click.pass_obj
 def restore(desk: Desk, /, **given: object) -> None:
@@ -78,15 +85,18 @@ def restore(desk: Desk, /, **given: object) -> None:
     Into a cache also an RDB from elsewhere: file:///PATH, s3://BUCKET/KEY, /PATH or ./PATH of a
     file of yours, - for a pipe. That is imported first, as a manual backup of CACHE.
     """
+    keys = msgspec.convert(given, KeysFlags).keys
     if given["new"] is not None:
         restore_new(desk, given)
         return
     only_with_new(given)
     if given["file"] is not None:
         only_for_a_cache(given)
+        without_keys(given, instead="--file")
         to_file(desk, file_wish(given))
         return
     wish = msgspec.convert(with_target(given), Wish)
+    wish = msgspec.structs.replace(wish, keys=keys)
     if is_source(wish.reference):
         wish = _of_import(desk, wish)
     plan = _planned(desk, wish)
@@ -99,6 +109,8 @@ def restore(desk: Desk, /, **given: object) -> None:
         safety_backup=wish.safety_backup,
         force=wish.force,
         vault=wish.vault,
+        method="keys" if wish.keys else "replication",
+        keys=wish.keys,
     )
     answer, raw = desk.tell(Accepted, "/v1/commands", request)
     restore_id = answer.restore_id or ""
@@ -125,8 +137,11 @@ def _planned(desk: Desk, wish: Wish) -> PlanAnswer:
         safety_backup=wish.safety_backup,
         force=wish.force,
         vault=wish.vault,
+        method="keys" if wish.keys else "replication",
+        keys=wish.keys,
     )
-    plan, raw = desk.tell(PlanAnswer, "/v1/plans", request)
+    patience = LOADING_SECONDS if wish.keys else None
+    plan, raw = desk.tell(PlanAnswer, "/v1/plans", request, patience)
     lines = plan_lines(plan, wish.force, desk.width)
     if wish.plan_only:
         desk.show(raw, lines)
@@ -152,6 +167,9 @@ def _allowed(desk: Desk, plan: PlanAnswer, wish: Wish) -> bool:
     """Whether the target may be overwritten; asks for its name where that was not said (R3)."""
     keys = plan.plan.target_keys
     what = f"The cache {plan.target} holds {keys:,} keys; all of them will be overwritten"
+    if wish.keys is not None:
+        keys = overwritten(plan.plan, wish.keys)
+        what = f"The cache {plan.target} holds {keys:,} of the keys; they will be overwritten"
     if not keys:
         return wish.replace
     if wish.replace:
@@ -160,7 +178,7 @@ def _allowed(desk: Desk, plan: PlanAnswer, wish: Wish) -> bool:
     if wish.yes or not desk.interactive:
         raise Rejected(
             "not-empty",
-            f"The cache {plan.target} holds {keys:,} keys.",
+            f"{what.partition(';')[0]}.",
             "Say --replace to overwrite them.",
         )
     name_typed(desk, f"{what}.", name=plan.target)
@@ -187,11 +205,14 @@ def _failed(detail: RestoreDetail) -> None:
         raise Failed("restore-failed", f"Restore {view.restore_id} failed.", _see(view.target))
     kind = Rejected if _refused(view) else Failed
     lines = [failure.hint]
-    if view.undone:
+    if view.plan is not None and view.plan.method == "keys":
+        lines += view.by_hand
+    elif view.undone:
         lines.append("What the restore had changed on the cache is undone.")
     else:
         lines.append("Not everything is undone. Left to do by hand:")
-    lines += [f"  {line}" for line in view.by_hand]
+    if view.plan is None or view.plan.method != "keys":
+        lines += [f"  {line}" for line in view.by_hand]
     if view.command:
         lines.append(f"To try again: {view.command}")
     told = f"Restore {view.restore_id} into {view.target} failed: {failure.message}"

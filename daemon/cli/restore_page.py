@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Collection, Iterator
 
 from daemon.answers import PlanAnswer, RestoreView
+from daemon.cli.restore_keys import plan_pairs, refused_lines, result_pairs
 from daemon.cli.table import facts
 from daemon.cli.words import elapsed, instant, plural, size
 from events.facts import Finding, RestorePlan
@@ -22,15 +23,19 @@ def plan_lines(answer: PlanAnswer, forced: Collection[str], width: int) -> Itera
     """What will happen, in the order in which a person decides."""
     backup, plan = answer.backup, answer.plan
     yield f"Plan: restore {backup.cache}/{backup.name} into {answer.target}"
+    by_keys = plan.method == "keys"
     holds = plural(plan.target_keys, "key")
+    if not by_keys:
+        holds += ", all of them to be replaced"
     pairs = [
         ("backup", f"taken {instant(backup.taken_at)}, {size(backup.plain_bytes)}"),
-        ("target", f"holds {holds}, all of them to be replaced" if plan.target_keys else "empty"),
+        ("target", f"holds {holds}" if plan.target_keys else "empty"),
         ("safety", _safety(answer)),
         ("method", _METHODS[plan.method]),
         ("loading", _MODES[plan.load_mode] if plan.method == "replication" else ""),
         ("memory", f"at most {size(plan.peak_bytes)} of the target's" if plan.peak_bytes else ""),
         ("time", _time(plan)),
+        *plan_pairs(plan),
     ]
     yield from facts(pairs, indent="  ", width=width)
     for finding in plan.findings:
@@ -90,6 +95,7 @@ def result_lines(view: RestoreView, width: int) -> Iterator[str]:
     keys = ", ".join(f"db{db}: {count:,}" for db, count in sorted(result.keys.items()))
     lost = result.lost_offset_bytes
     pairs = [
+        *result_pairs(result),
         ("keys", keys or "none"),
         ("evicted", f"{result.evicted_keys:,} KEYS EVICTED" if result.evicted_keys else "none"),
         ("result", result.durability),
@@ -99,5 +105,6 @@ def result_lines(view: RestoreView, width: int) -> Iterator[str]:
         ("safety", f"{view.target}/{view.safety.name}" if view.safety else ""),
     ]
     yield from facts(pairs, indent="  ", width=width)
+    yield from refused_lines(result.moved)
     for warning in result.warnings:
         yield from _wrapped(f"  WARNING {warning}", width, indent="    ")

@@ -8,6 +8,7 @@ from events.facts import (
     SourceKind,
     VerifyWhen,
 )
+from events.moves import KeysWish, RestoreMethod
 
 
 class PolicyChange(Struct, frozen=True, forbid_unknown_fields=True):
@@ -122,10 +123,11 @@ class AcknowledgeBackup(Struct, frozen=True, forbid_unknown_fields=True, tag="ac
 
 
 class RequestRestore(Struct, frozen=True, forbid_unknown_fields=True, tag="request-restore"):
-    """Restore a backup into a running cache by replication.
+    """Restore a backup into a running cache.
 
     `replace` allows a target that holds keys (R3); `force` names blockers to override (R2).
-    `vault` has a copy of the backup to read from; null is the backup's own.
+    `vault` has a copy of the backup to read from; null is the backup's own. `keys` says which
+    keys go over, and how, by the method ``keys``.
     """
 
     backup: str
@@ -134,6 +136,8 @@ class RequestRestore(Struct, frozen=True, forbid_unknown_fields=True, tag="reque
     safety_backup: bool = True
     force: tuple[str, ...] = ()
     vault: str | None = None
+    method: RestoreMethod = "replication"
+    keys: KeysWish | None = None
 
 
 class RequestExport(Struct, frozen=True, forbid_unknown_fields=True, tag="request-export"):

@@ -9,6 +9,7 @@ from daemon.commands import (
     StartRestore,
 )
 from daemon.decide.decision import Context, Decision, known_backup, known_cache, superseded
+from daemon.decide.restores_by_keys import again, forcible, kept, overwrites, wished
 from daemon.errors import BadRequest, Rejected
 from events.facts import (
     INSTALLATION,
@@ -83,12 +84,13 @@ def _requested(state: State, command: RequestRestore, context: Context) -> Resto
             f"Restore {running} into {target.name!r} has not ended.",
             "Wait for it: `valkeep status` shows how far it is.",
         )
-    unknown = sorted(set(command.force) - FORCIBLE)
+    allowed = forcible(command.method, FORCIBLE)
+    unknown = sorted(set(command.force) - allowed)
     if unknown:
         raise BadRequest(
             "force",
             f"{', '.join(unknown)} cannot be forced.",
-            f"Only these findings can be overridden: {', '.join(sorted(FORCIBLE))}.",
+            f"Only these findings can be overridden: {', '.join(sorted(allowed))}.",
         )
     return RestoreRequested(
         cache=target.name,
@@ -99,6 +101,8 @@ def _requested(state: State, command: RequestRestore, context: Context) -> Resto
         safety_backup=command.safety_backup,
         force=tuple(sorted(command.force)),
         vault=vault,
+        method=command.method,
+        keys=wished(command),
     )
 
 
@@ -135,7 +139,7 @@ def _planned(restore: Restore, command: ReportPlan) -> tuple[Event, ...]:
         plan=plan,
         forced=tuple(sorted(forced)),
     )
-    refusal = _refusal(restore, blockers, plan.target_keys)
+    refusal = _refusal(restore, blockers, plan.target_keys) or overwrites(restore, plan)
     return (planned,) if refusal is None else (planned, stopped(restore, refusal))
 
 
@@ -146,6 +150,8 @@ def _refusal(restore: Restore, blockers: tuple[Finding, ...], target_keys: int) 
         return Failure(
             code=first.code, message=f"{first.message}{more}", hint=first.hint, permanent=True
         )
+    if restore.keys is not None:
+        return None
     if target_keys and not restore.replace:
         return Failure(
             code="not-empty",
@@ -179,8 +185,11 @@ def _completed(restore: Restore, command: ReportRestored) -> RestoreCompleted:
 
 
 def stopped(restore: Restore, failure: Failure) -> RestoreInterrupted | RestoreFailed:
-    """A restore goes no further: it has failed, or what it changed must be undone first."""
-    if restore.phase in ("started", "undoing"):
+    """A restore goes no further: it has failed, or what it changed must be undone first.
+
+    One by keys has changed nothing but keys, and leaves them (R7).
+    """
+    if restore.keys is None and restore.phase in ("started", "undoing"):
         return RestoreInterrupted(
             cache=restore.target, restore_id=restore.restore_id, failure=failure
         )
@@ -190,6 +199,7 @@ def stopped(restore: Restore, failure: Failure) -> RestoreInterrupted | RestoreF
         failure=failure,
         undone=True,
         command=_again(restore),
+        by_hand=kept(restore),
     )
 
 
@@ -216,4 +226,5 @@ def _again(restore: Restore) -> str:
     force = "".join(f" --force {code}" for code in restore.force)
     safety = "" if restore.safety_backup else " --no-safety-backup"
     place = f" --from {restore.vault}" if restore.vault else ""
-    return f"valkeep restore {restore.backup_id} --to {restore.target}{place}{force}{safety}"
+    more = f"{place}{force}{safety}{again(restore)}"
+    return f"valkeep restore {restore.backup_id} --to {restore.target}{more}"

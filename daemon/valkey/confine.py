@@ -37,8 +37,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def main(arguments: list[str]) -> None:
-    """Confine, then run: parent's pid, bytes of memory, seconds, program and its arguments."""
-    parent, memory_bytes, cpu_seconds, *command = arguments
+    """Confine, then run: parent's pid, memory, seconds, niceness, program and its arguments."""
+    parent, memory_bytes, cpu_seconds, nice, *command = arguments
     refusal = _own_network()
     # After the namespace: new credentials would take it back.
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -48,6 +48,7 @@ def main(arguments: list[str]) -> None:
     if refusal and not _local_sockets_only():
         _lacks(f"a network namespace of its own ({refusal})")
     _limited(int(memory_bytes), cpu_seconds=int(cpu_seconds))
+    os.nice(int(nice))
     os.execv(command[0], command)  # noqa: S606 - no shell, and the path is one that was found
 
 
@@ -112,7 +113,6 @@ def _limited(memory_bytes: int, *, cpu_seconds: int) -> None:
         hard = resource.getrlimit(what)[1]
         least = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
         resource.setrlimit(what, (least, least))
-    os.nice(NICE)
     try:
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     except OSError as error:

@@ -45,7 +45,8 @@ _COMPLAINT = re.compile(
 class Room(Struct, frozen=True):
     """What one load may use; `directory` is made where there is none, and is ours alone.
 
-    `options` are more words for the engine's command line, for those who ask it afterwards.
+    `options` are more words for the engine's command line, for those who ask it afterwards. `nice`
+    is how much it gives way to others.
     """
 
     directory: Path
@@ -54,6 +55,7 @@ class Room(Struct, frozen=True):
     cpu_seconds: int = 3 * 3_600
     stall_seconds: float = 60.0
     options: tuple[str, ...] = ()
+    nice: int = confine.NICE
 
 
 class Loaded(Struct, frozen=True):
@@ -155,7 +157,7 @@ class Loader:
             "maxclients": "16",
             "sanitize-dump-payload": "yes",
         }
-        walls = [str(os.getpid()), str(room.memory_bytes), str(room.cpu_seconds)]
+        walls = [str(os.getpid()), str(room.memory_bytes), str(room.cpu_seconds), str(room.nice)]
         options = [word for name, value in settings.items() for word in (f"--{name}", value)]
         shim = [sys.executable, "-I", "-S", str(confine.__file__)]
         return [*shim, *walls, self._engine.server, *options, *room.options]

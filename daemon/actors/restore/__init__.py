@@ -2,7 +2,21 @@
 
 from daemon.actors.restore.actor import Outside, RestoreActor
 from daemon.actors.restore.glance import Shelf
+from daemon.actors.restore.keys import KeysRestore
+from daemon.actors.restore.keys_visit import KeysVisits, KeysWork
+from daemon.actors.restore.loading import Workshop
 from daemon.actors.restore.planning import Listening, Planning
 from daemon.actors.restore.undo import UndoActor
 
-__all__ = ["Listening", "Outside", "Planning", "RestoreActor", "Shelf", "UndoActor"]
+__all__ = [
+    "KeysRestore",
+    "KeysVisits",
+    "KeysWork",
+    "Listening",
+    "Outside",
+    "Planning",
+    "RestoreActor",
+    "Shelf",
+    "UndoActor",
+    "Workshop",
+]

@@ -13,13 +13,14 @@ from msgspec import Struct
 
 from daemon.actors.holding import bounded_elsewhere
 from daemon.actors.restore.elsewhere import from_vault, with_copies
+from daemon.actors.restore.keys import KeysRestore
 from daemon.actors.restore.planning import Planning, Visit, known, unlocked
+from daemon.actors.restore.safety import safety_backup
 from daemon.actors.seams import ReadableVaults
 from daemon.commands import (
     ReportPlan,
     ReportRestored,
     ReportRestoreFailed,
-    RequestSafetyBackup,
     StartRestore,
 )
 from daemon.errors import Failed, Permanent, Rejected, Transient, ValkeepError
@@ -36,9 +37,7 @@ from daemon.valkey.rdb import RdbGuard
 from daemon.valkey.seeder import Patience, Seeder
 from daemon.valkey.target import Hold
 from daemon.valkey.target_facts import keys_now
-from events.facts import BackupId, Failure, RestorePlan, RestoreResult
-from events.types import BackupRequested
-from projections import catalog
+from events.facts import Failure, RestorePlan, RestoreResult
 from projections.catalog import Backup
 from projections.restore_plan import Wishes, restore_plan
 from projections.restores import Restore
@@ -89,9 +88,12 @@ class Job(Struct, frozen=True):
 class RestoreActor:
     """Carries restores out."""
 
-    def __init__(self, ledger: Ledger, outside: Outside) -> None:
+    def __init__(
+        self, ledger: Ledger, outside: Outside, by_keys: KeysRestore | None = None
+    ) -> None:
         self._ledger = ledger
         self._outside = outside
+        self._by_keys = by_keys
 
     async def perform(self, work: RestoreWork, progress: Progress) -> None:
         """One restore from its request to its end, or to the point where it must be undone."""
@@ -99,7 +101,10 @@ class RestoreActor:
         if restore.phase != "requested":
             return
         try:
-            await self._restore(restore, progress)
+            if restore.keys is not None and self._by_keys is not None:
+                await self._by_keys.restore(restore, restore.keys, progress)
+            else:
+                await self._restore(restore, progress)
         except Failed as error:
             backup = self._ledger.state.catalog[restore.backup_cache][restore.backup_id]
             await self._failed(work, with_copies(error, backup, restore).as_failure())
@@ -211,29 +216,7 @@ class RestoreActor:
                 "Look at who writes to it, and start the restore again.",
             )
         if job.plan.safety_backup:
-            await self._safety(job)
-
-    async def _safety(self, job: Job) -> None:
-        job.progress.phase("waiting for the safety backup")
-        outcome = await self._ledger.report(RequestSafetyBackup(job.restore.restore_id))
-        backup_id = next(e.backup_id for e in outcome.events if isinstance(e, BackupRequested))
-        async with bounded_elsewhere(job.progress):  # by the safety backup's own deadline
-            backup = await self._ended(job.restore, backup_id)
-        if backup is None or backup.phase != "complete":
-            why = backup.failure.message if backup and backup.failure else "it was given up"
-            raise Transient(
-                "safety-backup",
-                f"The safety backup of the target failed: {why}",
-                "Nothing was overwritten. Mend that, or say --no-safety-backup.",
-            )
-
-    async def _ended(self, restore: Restore, backup_id: BackupId) -> Backup | None:
-        state = self._ledger.state
-        while True:
-            backup = catalog.get(state.catalog, restore.target, backup_id)
-            if backup is None or backup.phase not in ("waiting", "running"):
-                return backup
-            state = await self._ledger.changed(state)
+            await safety_backup(self._ledger, job.restore, job.progress)
 
     async def _seed(self, job: Job, stored: Stored) -> float:
         """Send the data and promote the target; seconds until the new data was served."""
