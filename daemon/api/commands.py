@@ -15,6 +15,7 @@ from daemon.api.peer import user_name
 from daemon.api.queries import moment_of
 from daemon.api.roles import demand
 from daemon.api.settings import provisional, settings_for
+from daemon.api.undo_view import undoing_named
 from daemon.api.views import backup_view
 from daemon.commands import (
     AcknowledgeBackup,
@@ -31,6 +32,7 @@ from daemon.commands import (
     RequestVerification,
     SetCache,
     SetPolicy,
+    UndoRestore,
 )
 from daemon.errors import Failed, Rejected
 from daemon.ledger import KeyedBy, Outcome
@@ -62,6 +64,7 @@ _Told = (
     | RequestCopy
     | AcknowledgeBackup
     | RequestRestore
+    | UndoRestore
     | RequestVerification
 )
 
@@ -130,6 +133,8 @@ def _names_a_cache(asked: Asked, request: _Told) -> None:
             any_backup(state, reference)
         case RequestCopy():
             check_copy(asked.outside, request)
+        case UndoRestore():
+            undoing_named(state, request.cache)
         case _:
             return
 

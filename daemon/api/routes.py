@@ -7,6 +7,7 @@ from daemon.answers.policy import PolicyDetail, PolicyPlan
 from daemon.answers.recovery import Recover, Recoverable, RecoveredAnswer
 from daemon.answers.retention import Forecast, Retained
 from daemon.answers.schedule import Schedule
+from daemon.answers.undo import UndoPlan, UndoRequest
 from daemon.api import (
     check,
     commands,
@@ -17,6 +18,7 @@ from daemon.api import (
     retention,
     schedule,
     streams,
+    undoing,
 )
 from daemon.api.asked import Asked
 from daemon.api.openapi import Document, document
@@ -50,6 +52,15 @@ ROUTES: tuple[Route, ...] = (
         answers.PlanAnswer,
         commands.plan,
         body=answers.PlanRequest,
+    ),
+    Route(
+        "POST",
+        "/v1/plans/undo",
+        "admin",
+        "What taking back the newest restore into a cache would do, without touching anything",
+        UndoPlan,
+        undoing.plan,
+        body=UndoRequest,
     ),
     Route("GET", "/v1/status", "viewer", "The whole at a glance", answers.Status, queries.status),
     Route(

@@ -14,6 +14,7 @@ from daemon.cli import follow
 from daemon.cli.desk import Desk, Interrupted, json_option
 from daemon.cli.question import confirm, name_typed
 from daemon.cli.restore_page import plan_lines, result_lines
+from daemon.cli.restore_tree import WithUndo
 from daemon.commands import RequestRestore
 from daemon.errors import Failed, Rejected
 
@@ -33,7 +34,7 @@ class Wish(msgspec.Struct, frozen=True):
     vault: str | None = None
 
 
-@click.command()
+@click.command(cls=WithUndo)
 @click.argument("reference", metavar="BACKUP")
 @click.option("--to", "target", metavar="CACHE", required=True, help="The cache to restore into.")
 @click.option(
@@ -63,7 +64,10 @@ class Wish(msgspec.Struct, frozen=True):
 @json_option
 @click.pass_obj
 def restore(desk: Desk, /, **given: object) -> None:
-    """Restore BACKUP (an id, the beginning of one, or CACHE/NAME) into a running cache."""
+    """Restore BACKUP (an id, the beginning of one, or CACHE/NAME) into a running cache.
+
+    `valkeep restore undo CACHE` takes the newest restore into CACHE back.
+    """
     wish = msgspec.convert(given, Wish)
     plan = _planned(desk, wish)
     if wish.plan_only:
@@ -100,11 +104,12 @@ def _planned(desk: Desk, wish: Wish) -> PlanAnswer:
     else:
         for line in lines:
             desk.note(line)
-    _refuse_blocked(plan)
+    refuse_blocked(plan)
     return plan
 
 
-def _refuse_blocked(plan: PlanAnswer) -> None:
+def refuse_blocked(plan: PlanAnswer) -> None:
+    """Go on only with a plan that has no blocker left; raises `Rejected` with the first."""
     if not plan.blockers:
         return
     first = next(f for f in plan.plan.findings if f.code in plan.blockers)
@@ -144,10 +149,11 @@ def _wait(desk: Desk, restore_id: str, wish: Wish) -> None:
         return
     if desk.as_json:
         desk.show(raw, ())
-    _failed(detail)
+    failed(detail)
 
 
-def _failed(detail: RestoreDetail) -> None:
+def failed(detail: RestoreDetail) -> None:
+    """Tell why a restore failed and how to go on, by raising `Failed` or `Rejected`."""
     view = detail.restore
     failure = view.failure
     if failure is None:
@@ -161,6 +167,8 @@ def _failed(detail: RestoreDetail) -> None:
     lines += [f"  {line}" for line in view.by_hand]
     if view.command:
         lines.append(f"To try again: {view.command}")
+    if view.undo is not None:
+        lines.append(f"To go back to the data before it: {view.undo.command}")
     told = f"Restore {view.restore_id} into {view.target} failed: {failure.message}"
     raise kind(failure.code, told, "\n        ".join(lines))
 

@@ -20,6 +20,7 @@ from daemon.commands.asked import (
     RequestVerification,
     SetCache,
     SetPolicy,
+    UndoRestore,
 )
 from daemon.commands.found import (
     FinishRecovery,
@@ -127,6 +128,7 @@ __all__ = [
     "StartRestore",
     "StartVerification",
     "StopDaemon",
+    "UndoRestore",
 ]
 
 Command = (
@@ -144,6 +146,7 @@ Command = (
     | AcknowledgeBackup
     | CopyReport
     | RequestRestore
+    | UndoRestore
     | RequestExport
     | OpenExport
     | ExportReport

@@ -7,6 +7,7 @@ from events.facts import (
     SourceKind,
     VerifyWhen,
 )
+from events.moves import RestoreMethod
 
 
 class PolicyChange(Struct, frozen=True, forbid_unknown_fields=True):
@@ -135,6 +136,22 @@ class RequestRestore(Struct, frozen=True, forbid_unknown_fields=True, tag="reque
     vault: str | None = None
 
 
+class UndoRestore(Struct, frozen=True, forbid_unknown_fields=True, tag="undo-restore"):
+    """Bring back what the newest restore into a cache replaced: its safety backup (R7).
+
+    `restore_id` is that restore, as the caller has seen it; with another one since, it is refused.
+    `replace`, `force` and `vault` are those of a restore; null as `method` is the one that was
+    used then.
+    """
+
+    cache: str
+    restore_id: str | None = None
+    replace: bool = False
+    force: tuple[str, ...] = ()
+    vault: str | None = None
+    method: RestoreMethod | None = None
+
+
 class RequestExport(Struct, frozen=True, forbid_unknown_fields=True, tag="request-export"):
     """Write plain RDB files of a backup to `destination`, ``s3://…`` or ``file:///…`` (S4).
 
@@ -167,6 +184,7 @@ Request = (
     | RequestCopy
     | AcknowledgeBackup
     | RequestRestore
+    | UndoRestore
     | RequestExport
     | RequestVerification
 )

@@ -51,6 +51,7 @@ from daemon.commands import (
     StartRestore,
     StartVerification,
     StopDaemon,
+    UndoRestore,
 )
 from daemon.decide import (
     attempts,
@@ -65,6 +66,7 @@ from daemon.decide import (
     restores,
     retention,
     schedule,
+    undo,
     vaults,
     verifications,
 )
@@ -123,6 +125,8 @@ def decide(state: State, command: Command, context: Context) -> Decision:
             | ReportUndone()
         ):
             return restores.decide(state, command, context)
+        case UndoRestore():
+            return undo.decide(state, command, context)
         case ReportVault():
             return vaults.decide(state, command)
         case ReportLogWentBack() | RecoverFound() | FinishRecovery():

@@ -77,6 +77,7 @@ GOLDEN = (
     "export-requested-1",
     "export-completed-1",
     "export-failed-1",
+    "restore-failed-2",
 )
 
 
