@@ -12,12 +12,13 @@ from benchmarks.clients import clients
 from benchmarks.idle import idle
 from benchmarks.keys import restore_keys
 from benchmarks.log_rows import appends, folds
+from benchmarks.restores import restores
 from benchmarks.rows import encrypted, memory, to_directory, to_s3
 from benchmarks.slow import forks
 from benchmarks.stage import Stage, stage
 
 GB = 1_000_000_000
-BACKUPS = {"1", "2", "3", "4"}
+BACKUPS = {"1", "2", "3", "4", "5"}
 """Rows that share one stage: a server with data, a daemon, and S3."""
 
 
@@ -54,6 +55,9 @@ def _backups(scale: float, wanted: set[str]) -> None:
             made.command(type="add-cache", name=cache, url=url, vault=vault, source=source)
         if wanted & {"1", "2", "3"}:
             _paths(made, scale)
+        if "5" in wanted:
+            made.fill(int(scale * GB))
+            restores(made, rounds=5)
         if "4" in wanted:
             made.fill(int(3 * scale * GB))
             forks(made, total_bytes=int(3 * scale * GB), rounds=3)

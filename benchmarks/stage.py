@@ -283,6 +283,17 @@ def _child(
         process.wait(timeout=READY_SECONDS)
 
 
+@contextmanager
+def server(made: Stage, folder: Path, settings: dict[str, str]) -> Iterator[int]:
+    """One more engine in a folder, that of the stage; its port, once it listens."""
+    port = settings.get("port") or str(_free_port())
+    given = {"port": port, "bind": "127.0.0.1", "dir": str(folder), "save": "", **settings}
+    words = [word for name, value in given.items() for word in (f"--{name}", value)]
+    with _child(made, [made.engine.server, *words], {}):
+        _listens(int(port))
+        yield int(port)
+
+
 def _listens(port: int) -> None:
     deadline = seconds() + READY_SECONDS
     while seconds() < deadline:

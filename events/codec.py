@@ -36,6 +36,14 @@ def _unchanged(old: Plain) -> Plain:
     return old
 
 
+def _serves(old: Plain) -> Plain:
+    """What a target was left with after a failed restore was told in words only."""
+    if "had loaded the backup" in old["failure"]["message"]:
+        return {**old, "serves": "new"}
+    restarted = any("was restarted meanwhile" in note for note in old.get("by_hand", ()))
+    return {**old, "serves": "unknown"} if restarted or not old["undone"] else old
+
+
 UPCASTS: Mapping[str, Upcast] = {
     "cache-registered/1": Upcast("cache-registered/2", _unchanged),
     "cache-reconfigured/1": Upcast("cache-reconfigured/2", _unchanged),
@@ -53,6 +61,7 @@ UPCASTS: Mapping[str, Upcast] = {
     "snapshot-taken/2": Upcast("snapshot-taken/3", _unchanged),
     "backup-verified/1": Upcast("backup-verified/2", _unchanged),
     "backup-recovered/1": Upcast("backup-recovered/2", _unchanged),
+    "restore-failed/1": Upcast("restore-failed/2", _serves),
 }
 """From every tag that was ever written and is no longer a type; may only grow."""
 

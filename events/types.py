@@ -302,16 +302,19 @@ class RestoreInterrupted(_RestoreEvent, frozen=True, tag="restore-interrupted/1"
     failure: Failure
 
 
-class RestoreFailed(_RestoreEvent, frozen=True, tag="restore-failed/1"):
+class RestoreFailed(_RestoreEvent, frozen=True, tag="restore-failed/2"):
     """The restore ended without success; `undone` says the target's settings are back.
 
     `command` repeats the restore by hand; `by_hand` lists what is left to type, if anything.
+    `serves` is the data that the target was left with; unknown where it was restarted meanwhile,
+    or where some keys may have been written.
     """
 
     failure: Failure
     undone: bool
     command: str
     by_hand: tuple[str, ...] = ()
+    serves: Literal["old", "new", "unknown"] = "old"
 
 
 Event = (

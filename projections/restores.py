@@ -96,6 +96,13 @@ def _requested(envelope: Envelope, event: RestoreRequested) -> Restore:
     )
 
 
+def has_changed(event: RestoreEvent) -> bool:
+    """Whether a restore has ended with the target's data changed by it, for all that is known."""
+    if isinstance(event, RestoreFailed):
+        return event.serves != "old"
+    return isinstance(event, RestoreCompleted)
+
+
 def _step(
     restore: Restore,
     envelope: Envelope,

@@ -89,7 +89,8 @@ class State(Struct, frozen=True):
 
     `up` says that a start was recorded and no end after it.
     `open_backups` are those that need work (a start, a sweep, a deletion); `active` maps a
-    target to the restore into it; `held` counts what is reading a backup (R8, A11).
+    target to the restore into it, and `changed_by` to the last one that changed its data;
+    `held` counts what is reading a backup (R8, A11).
     `born_at` is the first record's instant: a clock that shows an earlier one is wrong.
     `leapt_at` is that of the last record that came `LEAP` after the one before it: either
     nobody was there for so long, or the clock was set, and retention had better wait.
@@ -109,6 +110,7 @@ class State(Struct, frozen=True):
     restores: Restores = Map()
     open_backups: Map[BackupId, CacheName] = Map()
     active: Map[CacheName, RestoreId] = Map()
+    changed_by: Map[CacheName, RestoreId] = Map()
     verifications: Verifications = Map()
     exports: Exports = Map()
     exporting: Exports = Map()
@@ -263,14 +265,16 @@ _OfSlots = (
 def _restore(state: State, envelope: Envelope, event: restores.RestoreEvent) -> State:
     changed = restores.evolve(state.restores, envelope, event)
     restore = changed[event.restore_id]
-    active, held = state.active, state.held
+    active, held, changed_by = state.active, state.held, state.changed_by
+    if restores.has_changed(event):
+        changed_by = changed_by.set(event.cache, event.restore_id)
     if isinstance(event, RestoreRequested):
         active = active.set(event.cache, event.restore_id)
         held = _held(held, restore.backup_id, 1)
     elif isinstance(event, RestoreCompleted | RestoreFailed):
         active = active.delete(event.cache)
         held = _held(held, restore.backup_id, -1)
-    return replace(state, restores=changed, active=active, held=held)
+    return replace(state, restores=changed, active=active, changed_by=changed_by, held=held)
 
 
 def _export(state: State, envelope: Envelope, event: ExportEvent) -> State:

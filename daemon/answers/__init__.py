@@ -147,8 +147,25 @@ class BackupView(Answer, frozen=True):
         return self.suspicion is not None and self.acknowledged_at is None
 
 
+class UndoView(Answer, frozen=True):
+    """The newest restore into a cache can be taken back by `command`, until then.
+
+    `safety_backup_id` is what comes back: the data of `taken_at`.
+    """
+
+    restore_id: str
+    safety_backup_id: str
+    command: str
+    restored_at: datetime | None = None
+    taken_at: datetime | None = None
+    until: datetime | None = None
+
+
 class BackupDetail(Answer, frozen=True):
-    """One backup with all that is known of it; `objects` are where its shards lie."""
+    """One backup with all that is known of it; `objects` are where its shards lie.
+
+    `undo` is there for a safety backup that `restore undo` would bring back.
+    """
 
     now: datetime
     backup: BackupView
@@ -156,6 +173,7 @@ class BackupDetail(Answer, frozen=True):
     snapshot: SnapshotFacts | None = None
     stored: StoredFacts | None = None
     exports: tuple[ExportView, ...] = ()
+    undo: UndoView | None = None
 
 
 class Backups(Answer, frozen=True):
@@ -187,6 +205,7 @@ class CacheView(Answer, frozen=True):
     scheduled: BackupView | None = None
     next_start: StartView | None = None
     assurance: AssuranceView | None = None
+    undo: UndoView | None = None
 
 
 class CacheDetail(Answer, frozen=True):
@@ -231,6 +250,10 @@ class RestoreView(Answer, frozen=True):
     progress: ProgressView | None = None
     vault: str | None = None
     """Where it reads from, if that was said."""
+    undoes: str | None = None
+    """The restore that this one takes back."""
+    undo: UndoView | None = None
+    """How this one can be taken back."""
 
 
 class RestoreDetail(Answer, frozen=True):

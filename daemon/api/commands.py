@@ -20,6 +20,7 @@ from daemon.api.peer import user_name
 from daemon.api.queries import moment_of
 from daemon.api.roles import demand
 from daemon.api.settings import provisional, settings_for
+from daemon.api.undo_view import undoing_named
 from daemon.api.views import backup_view
 from daemon.commands import (
     AcknowledgeBackup,
@@ -40,6 +41,7 @@ from daemon.commands import (
     RequestVerification,
     SetCache,
     SetPolicy,
+    UndoRestore,
 )
 from daemon.errors import Failed, Rejected
 from daemon.ledger import KeyedBy, Outcome
@@ -74,6 +76,7 @@ _Told = (
     | AcknowledgeBackup
     | RequestRestore
     | RequestExport
+    | UndoRestore
     | RequestVerification
     | RequestComparison
     | CancelComparison
@@ -152,6 +155,8 @@ def _names_a_cache(asked: Asked, request: _Told) -> None:
             check_copy(asked.outside, request)
         case RequestComparison():
             check_names(state, request)
+        case UndoRestore():
+            undoing_named(state, request.cache)
         case _:
             return
 

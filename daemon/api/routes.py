@@ -8,6 +8,7 @@ from daemon.answers.policy import PolicyDetail, PolicyPlan
 from daemon.answers.recovery import Recover, Recoverable, RecoveredAnswer
 from daemon.answers.retention import Forecast, Retained
 from daemon.answers.schedule import Schedule
+from daemon.answers.undo import UndoPlan, UndoRequest
 from daemon.api import (
     check,
     commands,
@@ -22,6 +23,7 @@ from daemon.api import (
     retention,
     schedule,
     streams,
+    undoing,
     uploads,
 )
 from daemon.api.asked import Asked
@@ -65,6 +67,15 @@ ROUTES: tuple[Route, ...] = (
         answers.Accepted,
         takes=uploads.take,
         query=uploads.ImportQuery,
+    ),
+    Route(
+        "POST",
+        "/v1/plans/undo",
+        "admin",
+        "What taking back the newest restore into a cache would do, without touching anything",
+        UndoPlan,
+        undoing.plan,
+        body=UndoRequest,
     ),
     Route("GET", "/v1/status", "viewer", "The whole at a glance", answers.Status, queries.status),
     Route(

@@ -253,7 +253,8 @@ def _of_restore(event: _OfRestore) -> str:
     into = f"restore {event.restore_id} into {event.cache}"
     match event:
         case RestoreRequested():
-            return f"{into} asked for, of backup {event.backup_id} of {event.backup_cache}"
+            undoes = f", to undo restore {event.undoes}" if event.undoes else ""
+            return f"{into} asked for, of backup {event.backup_id} of {event.backup_cache}{undoes}"
         case RestorePlanned():
             forced = f", forced: {', '.join(event.forced)}" if event.forced else ""
             return f"{into} planned: {len(event.plan.findings)} findings{forced}"

@@ -19,6 +19,7 @@ from daemon.answers import (
 from daemon.api.places import waits_for_a_place
 from daemon.api.proofs_view import assurance_view, proof_view
 from daemon.api.seams import Standings
+from daemon.api.undo_view import undo_view
 from events.facts import Policy
 from projections import catalog
 from projections.caches import Cache
@@ -33,6 +34,7 @@ from projections.restores import Restore
 from projections.retention import taken_at
 from projections.schedule import Start, starts
 from projections.state import State
+from projections.undo import safety_of
 from projections.work import waits_for
 
 
@@ -163,6 +165,7 @@ def backup_detail(
         objects=locate(backup) if backup.phase == "complete" else (),
         snapshot=backup.snapshot,
         stored=backup.stored,
+        undo=undo_view(moment.state, backup.cache, of=backup.restore_id or ""),
     )
 
 
@@ -204,13 +207,14 @@ def cache_view(moment: Moment, cache: Cache, *, probe: bool) -> CacheView:
         scheduled=backup_view(moment, scheduled) if scheduled else None,
         next_start=next_start(moment, cache) if probe else None,
         assurance=assurance_view(moment.state, cache.name, moment.now),
+        undo=undo_view(moment.state, cache.name),
     )
 
 
 def restore_view(moment: Moment, restore: Restore) -> RestoreView:
     """One restore, with the backup it restores and the one made before it."""
     backup = catalog.get(moment.state.catalog, restore.backup_cache, restore.backup_id)
-    safety = _safety_of(moment.state, restore)
+    safety = safety_of(moment.state, restore)
     ended = restore.ended
     return RestoreView(
         restore_id=restore.restore_id,
@@ -234,9 +238,6 @@ def restore_view(moment: Moment, restore: Restore) -> RestoreView:
         safety=backup_view(moment, safety) if safety else None,
         progress=progress_view(moment, restore.restore_id),
         vault=restore.vault,
+        undoes=restore.undoes,
+        undo=undo_view(moment.state, restore.target, of=restore.restore_id),
     )
-
-
-def _safety_of(state: State, restore: Restore) -> Backup | None:
-    of_cache = state.catalog.get(restore.target, Map())
-    return next((b for b in of_cache.values() if b.restore_id == restore.restore_id), None)

@@ -10,6 +10,7 @@ from daemon.cli.desk import Desk, json_option
 from daemon.cli.export_page import export_lines
 from daemon.cli.follow import Standing, told
 from daemon.cli.receipt_page import pairs
+from daemon.cli.restore_page import undo_command
 from daemon.cli.table import facts
 from daemon.cli.words import elapsed, instant, number, plural, size
 from daemon.client import path_of
@@ -73,6 +74,7 @@ def _about(detail: BackupDetail) -> list[tuple[str, str]]:
         ("attempts", str(view.attempts)),
         ("made of", view.imported_from or ""),
         ("made for", f"restore {view.restore_id}" if view.restore_id else ""),
+        ("to go back", undo_command(detail.undo)),
         (_ENDED.get(view.phase, "given up"), view.abandoned or ""),
     ]
 

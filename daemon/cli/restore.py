@@ -18,6 +18,7 @@ from daemon.cli.restore_file import file_wish, only_for_a_cache, to_file, with_t
 from daemon.cli.restore_keys import KeysFlags, keys_options, overwritten, without_keys
 from daemon.cli.restore_page import plan_lines, result_lines
 from daemon.cli.restore_source import imported_first, refuse_together
+from daemon.cli.restore_tree import WithUndo
 from daemon.cli.source import is_source
 from daemon.commands import RequestRestore
 from daemon.errors import Failed, Rejected
@@ -43,7 +44,7 @@ class Wish(msgspec.Struct, frozen=True):
     keys: KeysWish | None = None
 
 
-@click.command()
+@click.command(cls=WithUndo)
 @click.argument("reference", metavar="BACKUP|SOURCE")
 @click.option("--to", "target", metavar="CACHE", help="The cache to restore into.")
 @click.option("--file", metavar="PATH", help="Write the plain RDB to this file of yours instead.")
@@ -84,6 +85,8 @@ def restore(desk: Desk, /, **given: object) -> None:
 
     Into a cache also an RDB from elsewhere: file:///PATH, s3://BUCKET/KEY, /PATH or ./PATH of a
     file of yours, - for a pipe. That is imported first, as a manual backup of CACHE.
+
+    `valkeep restore undo CACHE` takes the newest restore into CACHE back.
     """
     keys = msgspec.convert(given, KeysFlags).keys
     if given["new"] is not None:
@@ -148,11 +151,12 @@ def _planned(desk: Desk, wish: Wish) -> PlanAnswer:
     else:
         for line in lines:
             desk.note(line)
-    _refuse_blocked(plan)
+    refuse_blocked(plan)
     return plan
 
 
-def _refuse_blocked(plan: PlanAnswer) -> None:
+def refuse_blocked(plan: PlanAnswer) -> None:
+    """Go on only with a plan that has no blocker left; raises `Rejected` with the first."""
     if not plan.blockers:
         return
     first = next(f for f in plan.plan.findings if f.code in plan.blockers)
@@ -195,10 +199,11 @@ def _wait(desk: Desk, restore_id: str, wish: Wish) -> None:
         return
     if desk.as_json:
         desk.show(raw, ())
-    _failed(detail)
+    failed(detail)
 
 
-def _failed(detail: RestoreDetail) -> None:
+def failed(detail: RestoreDetail) -> None:
+    """Tell why a restore failed and how to go on, by raising `Failed` or `Rejected`."""
     view = detail.restore
     failure = view.failure
     if failure is None:
@@ -215,6 +220,8 @@ def _failed(detail: RestoreDetail) -> None:
         lines += [f"  {line}" for line in view.by_hand]
     if view.command:
         lines.append(f"To try again: {view.command}")
+    if view.undo is not None:
+        lines.append(f"To go back to the data before it: {view.undo.command}")
     told = f"Restore {view.restore_id} into {view.target} failed: {failure.message}"
     raise kind(failure.code, told, "\n        ".join(lines))
 

@@ -3,7 +3,7 @@
 import textwrap
 from collections.abc import Collection, Iterator
 
-from daemon.answers import PlanAnswer, RestoreView
+from daemon.answers import PlanAnswer, RestoreView, UndoView
 from daemon.cli.restore_keys import plan_pairs, refused_lines, result_pairs
 from daemon.cli.table import facts
 from daemon.cli.words import elapsed, instant, plural, size
@@ -85,6 +85,13 @@ def _wrapped(text: str, width: int, *, indent: str) -> list[str]:
     )
 
 
+def undo_command(undo: UndoView | None) -> str:
+    """What to type to take a restore back, and until when that can be done."""
+    if undo is None:
+        return ""
+    return undo.command if undo.until is None else f"{undo.command} (until {instant(undo.until)})"
+
+
 def result_lines(view: RestoreView, width: int) -> Iterator[str]:
     """What a completed restore left."""
     what = f"{view.backup_cache}/{view.backup_name or view.backup_id}"
@@ -103,6 +110,7 @@ def result_lines(view: RestoreView, width: int) -> Iterator[str]:
         ("in all", elapsed(result.total_seconds)),
         ("not held", f"{size(lost)} of writes since the safety backup" if lost else ""),
         ("safety", f"{view.target}/{view.safety.name}" if view.safety else ""),
+        ("to undo", undo_command(view.undo)),
     ]
     yield from facts(pairs, indent="  ", width=width)
     yield from refused_lines(result.moved)

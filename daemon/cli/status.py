@@ -1,6 +1,7 @@
 """`valkeep status`: the page for three in the morning."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import click
 
@@ -10,9 +11,11 @@ from daemon.cli.desk import Desk, json_option
 from daemon.cli.export_page import running_line
 from daemon.cli.follow import Standing, told
 from daemon.cli.table import Column, table
-from daemon.cli.words import age, duration, plural, sentence, size
+from daemon.cli.words import age, duration, instant, plural, sentence, size
 
 WATCH_SECONDS = 2.0
+LATELY = timedelta(days=1)
+"""So long it is told that a cache was restored."""
 CACHES = (
     Column("CACHE"),
     Column("NEWEST GOOD", rank=1),
@@ -71,6 +74,7 @@ def page(desk: Desk, found: Status) -> Iterator[str]:
         yield f"  {desk.mark('!', colour='red')} {sentence(problem.message)}"
         yield f"    hint: {problem.hint}"
     yield from _running(found)
+    yield from _apart(list(_restored(found)))
     caches = [_cache_row(found, view) for view in found.caches]
     yield from _apart(table(CACHES, caches, desk.width))
     known = [assured(found, view) for view in found.caches]
@@ -144,6 +148,18 @@ def _running(found: Status) -> Iterator[str]:
 def _export_state(found: Status, view: ExportView) -> str:
     label = "a client reads" if view.kind == "client" else "waiting"
     return told(Standing(ended=False, label=label, progress=view.progress, now=found.now))
+
+
+def _restored(found: Status) -> Iterator[str]:
+    """What was restored lately, and how to take it back."""
+    for view in found.caches:
+        undo = view.undo
+        at = undo.restored_at if undo else None
+        if undo is None or at is None or found.now - at > LATELY:
+            continue
+        yield f"{view.name} was restored {age(found.now, at)}. To undo: {undo.command}"
+        if undo.until is not None:
+            yield f"  (until {instant(undo.until)})"
 
 
 def _backup_state(found: Status, view: BackupView) -> str:

@@ -21,6 +21,7 @@ from daemon.commands.asked import (
     RequestVerification,
     SetCache,
     SetPolicy,
+    UndoRestore,
 )
 from daemon.commands.compared import (
     CancelComparison,
@@ -147,6 +148,7 @@ __all__ = [
     "StartRestore",
     "StartVerification",
     "StopDaemon",
+    "UndoRestore",
 ]
 
 Command = (
@@ -164,6 +166,7 @@ Command = (
     | AcknowledgeBackup
     | CopyReport
     | RequestRestore
+    | UndoRestore
     | RequestExport
     | OpenExport
     | RequestImport

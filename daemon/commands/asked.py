@@ -140,6 +140,22 @@ class RequestRestore(Struct, frozen=True, forbid_unknown_fields=True, tag="reque
     keys: KeysWish | None = None
 
 
+class UndoRestore(Struct, frozen=True, forbid_unknown_fields=True, tag="undo-restore"):
+    """Bring back what the newest restore into a cache replaced: its safety backup (R7).
+
+    `restore_id` is that restore, as the caller has seen it; with another one since, it is refused.
+    `replace`, `force` and `vault` are those of a restore; null as `method` is the one that was
+    used then.
+    """
+
+    cache: str
+    restore_id: str | None = None
+    replace: bool = False
+    force: tuple[str, ...] = ()
+    vault: str | None = None
+    method: RestoreMethod | None = None
+
+
 class RequestExport(Struct, frozen=True, forbid_unknown_fields=True, tag="request-export"):
     """Write plain RDB files of a backup to `destination` (S4).
 
@@ -188,6 +204,7 @@ Request = (
     | RequestCopy
     | AcknowledgeBackup
     | RequestRestore
+    | UndoRestore
     | RequestExport
     | RequestImport
     | RequestVerification

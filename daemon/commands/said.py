@@ -212,11 +212,15 @@ class ReportRestoreFailed(Struct, frozen=True):
 
 
 class ReportUndone(Struct, frozen=True):
-    """The target's settings are back; `loaded` when it already serves the backup's data."""
+    """The target's settings are back; `loaded` when it already serves the backup's data.
+
+    One that was `restarted` serves what its own files held, old or new.
+    """
 
     restore_id: RestoreId
     loaded: bool
     notes: tuple[str, ...] = ()
+    restarted: bool = False
 
 
 class StartVerification(Struct, frozen=True):

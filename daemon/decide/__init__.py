@@ -58,6 +58,7 @@ from daemon.commands import (
     StartRestore,
     StartVerification,
     StopDaemon,
+    UndoRestore,
 )
 from daemon.decide import (
     attempts,
@@ -74,6 +75,7 @@ from daemon.decide import (
     restores,
     retention,
     schedule,
+    undo,
     vaults,
     verifications,
 )
@@ -135,6 +137,8 @@ def decide(state: State, command: Command, context: Context) -> Decision:
             | ReportUndone()
         ):
             return restores.decide(state, command, context)
+        case UndoRestore():
+            return undo.decide(state, command, context)
         case ReportVault():
             return vaults.decide(state, command)
         case ReportLogWentBack() | RecoverFound() | FinishRecovery():

@@ -121,6 +121,7 @@ def _given_up(restore: Restore) -> Event:
         undone=False,
         command="",
         by_hand=restore.plan.by_hand if restore.plan else (),
+        serves="unknown",
     )
 
 

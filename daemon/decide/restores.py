@@ -1,5 +1,7 @@
 """Deciding on restores: accepting, planning, starting, ending, undoing (R2, R3, R7, R8)."""
 
+from typing import Literal
+
 from daemon.commands import (
     ReportPlan,
     ReportRestored,
@@ -32,10 +34,12 @@ from projections.catalog import Backup
 from projections.copies import complete_in
 from projections.restores import Restore
 from projections.state import State
+from projections.undo import safety_of
 
 FORCIBLE = frozenset({"engine-version", "memory"})
 """Blockers of a restore by replication that ``--force`` overrides (R2)."""
 
+Serves = Literal["old", "new", "unknown"]
 _Report = ReportPlan | StartRestore | ReportRestored | ReportRestoreFailed | ReportUndone
 
 
@@ -57,7 +61,7 @@ def decide(state: State, command: RequestRestore | _Report, context: Context) ->
                 raise superseded(f"Restore {restore.restore_id}")
             return Decision((stopped(restore, command.failure),))
         case ReportUndone():
-            return Decision((_undone(restore, command),))
+            return Decision((_undone(state, restore, command),))
 
 
 def _active(state: State, restore_id: RestoreId) -> Restore:
@@ -200,13 +204,14 @@ def stopped(restore: Restore, failure: Failure) -> RestoreInterrupted | RestoreF
         undone=True,
         command=_again(restore),
         by_hand=kept(restore),
+        serves="unknown" if restore.phase == "started" else "old",
     )
 
 
-def _undone(restore: Restore, command: ReportUndone) -> RestoreFailed:
+def _undone(state: State, restore: Restore, command: ReportUndone) -> RestoreFailed:
     if restore.phase != "undoing" or restore.failure is None:
         raise superseded(f"The undoing of restore {restore.restore_id}")
-    failure = restore.failure
+    failure, serves = restore.failure, _serves(state, restore, command)
     if command.loaded:
         told = f"{failure.message} The target had loaded the backup by then and serves its data."
         failure = Failure(
@@ -217,14 +222,28 @@ def _undone(restore: Restore, command: ReportUndone) -> RestoreFailed:
         restore_id=restore.restore_id,
         failure=failure,
         undone=True,
-        command=_again(restore),
+        command=_again(restore, serves),
         by_hand=command.notes,
+        serves=serves,
     )
 
 
-def _again(restore: Restore) -> str:
+def _serves(state: State, restore: Restore, command: ReportUndone) -> Serves:
+    """Nothing is sent before the safety backup is complete: without it the data is the old."""
+    if command.loaded:
+        return "new"
+    safety = safety_of(state, restore)
+    is_kept = safety is not None and safety.stored is not None
+    may_be_new = is_kept or restore.plan is None or not restore.plan.safety_backup
+    is_unsure = command.restarted or restore.method == "keys"
+    return "unknown" if is_unsure and may_be_new else "old"
+
+
+def _again(restore: Restore, serves: Serves = "old") -> str:
     force = "".join(f" --force {code}" for code in restore.force)
     safety = "" if restore.safety_backup else " --no-safety-backup"
     place = f" --from {restore.vault}" if restore.vault else ""
+    if restore.undoes is not None and serves == "old":
+        return f"valkeep restore undo {restore.target}{place}{force}"
     more = f"{place}{force}{safety}{again(restore)}"
     return f"valkeep restore {restore.backup_id} --to {restore.target}{more}"

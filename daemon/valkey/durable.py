@@ -120,8 +120,10 @@ class Durability:
         return True
 
     async def _persistence(self) -> dict[str, str]:
+        info = fields(await self._node.text("INFO", "persistence"))
+        # In this order: what was said comes from the process that is looked at then.
         await self._target.check(self._hold)
-        return fields(await self._node.text("INFO", "persistence"))
+        return info
 
     def _unsaved(self, what: str) -> Transient:
         return Transient(

@@ -47,6 +47,7 @@ class Undone(Struct, frozen=True):
 
     loaded: bool
     notes: tuple[str, ...] = ()
+    restarted: bool = False
 
 
 class Target:
@@ -139,12 +140,17 @@ class Target:
         return trial
 
     async def replicate_from(self, hold: Hold, door: Entry) -> None:
-        """Make it our replica. Have somebody serve at the listener first."""
+        """Make it our replica; nothing may be sent to it before this has returned.
+
+        It is looked at once more after that: one that was restarted in between is not the one
+        whose writes are refused, and has perhaps taken some since its safety backup.
+        """
         await self.check(hold)
         if door.one_time:
             await self.node.call("CONFIG", "SET", SECRET, door.access.password)
         host, _, port = hold.listener.rpartition(":")
         await self.node.call("REPLICAOF", host.strip("[]"), port)
+        await self.check(hold)
 
     async def wait_loaded(self, hold: Hold, within_seconds: float) -> None:
         """Wait until it says itself that it has our data and follows us."""
@@ -187,22 +193,36 @@ class Target:
 
         Ends replication only where the target still names our listener. May be repeated.
         """
-        info = await self.info("replication")
-        host, _, port = hold.listener.rpartition(":")
-        named = (info.get("master_host"), info.get("master_port"))
-        if info.get("role") == "slave" and named == (host.strip("[]"), port):
-            # While it loads it refuses this (`cache-loading`): then it is to be asked again.
-            await self.node.call("REPLICAOF", "NO", "ONE")
+        while True:
+            await self._leave_us(hold)
+            notes = list(await self.thaw(hold))
             info = await self.info("replication")
-        notes = list(await self.thaw(hold))
-        if await self.run_id() != hold.run_id:
+            # A command of ours that went unanswered may have been carried out only now.
+            if not _follows_us(info, hold) and not await self._has_ours(hold):
+                break
+        restarted = await self.run_id() != hold.run_id
+        if restarted:
             notes.append("the target was restarted meanwhile: it serves what its own files held")
         if info.get("role") == "slave":
             notes.append(
                 f"the target is a replica of {info.get('master_host')}:{info.get('master_port')} "
                 "now, which is not our doing"
             )
-        return Undone(_ours(info, hold), tuple(notes))
+        return Undone(_ours(info, hold), tuple(notes), restarted=restarted)
+
+    async def _leave_us(self, hold: Hold) -> None:
+        """End replication from us, where it names our listener."""
+        if _follows_us(await self.info("replication"), hold):
+            # While it loads it refuses this (`cache-loading`): then it is to be asked again.
+            await self.node.call("REPLICAOF", "NO", "ONE")
+
+    async def _has_ours(self, hold: Hold) -> bool:
+        """Whether any setting has our value."""
+        for name, ours in hold.changes.items():
+            now = pairs(await self.node.items("CONFIG", "GET", name)).get(name, "")
+            if ours == (_digest(now) if name == SECRET else now):
+                return True
+        return False
 
 
 @asynccontextmanager
@@ -210,6 +230,12 @@ async def open_target(login: Login, timeouts: Timeouts) -> AsyncGenerator[Target
     """A target to work on; a connection that broke is opened anew at the next step."""
     async with open_node(login, timeouts) as node:
         yield Target(node)
+
+
+def _follows_us(info: dict[str, str], hold: Hold) -> bool:
+    host, _, port = hold.listener.rpartition(":")
+    named = (info.get("master_host"), info.get("master_port"))
+    return info.get("role") == "slave" and named == (host.strip("[]"), port)
 
 
 def _ours(info: dict[str, str], hold: Hold) -> bool:

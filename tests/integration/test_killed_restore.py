@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple, TypeVar
 
 import pytest
 
+from daemon.commands import UndoRestore
 from daemon.errors import Rejected
 from daemon.valkey.engine import find_engines
 from events.types import (
@@ -225,6 +226,23 @@ async def test_an_interrupted_restore_is_repeated_by_the_command_that_is_told(
     assert await data_of(scene.target) == scene.new
     await is_at_rest(scene.target, scene.settings)
     await is_tidy(daemon, vault)
+
+
+async def test_a_restore_that_was_cut_off_after_the_load_is_taken_back(
+    daemon: DaemonProcess, scene: Scene, vault: Path
+) -> None:
+    """A cut-off restore whose data is there by then can be undone: the old data comes back."""
+    await restore(daemon, scene, "phase making it durable")
+    await recover(daemon, vault)
+    assert await data_of(scene.target) == scene.new
+
+    accepted = await daemon.command(UndoRestore("copy", replace=True))
+    assert accepted.restore_id is not None
+    undone = await daemon.restore_ended(accepted.restore_id)
+
+    assert undone.phase == "completed", undone.failure
+    assert await data_of(scene.target) == scene.old
+    await is_at_rest(scene.target, scene.settings)
 
 
 async def test_a_backup_is_held_while_its_restore_is_undone(

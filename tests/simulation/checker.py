@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from events import codec
 from events.envelope import Record
-from tests.simulation import doubts, invariants, rules, twice, verdicts
+from tests.simulation import doubts, invariants, restores, rules, twice, verdicts
 from tests.simulation.invariants import Invariant
 from tests.simulation.view import View
 
@@ -17,13 +17,20 @@ AFTER_EVENTS = (
     *twice.AFTER_EVENTS,
     *doubts.AFTER_EVENTS,
     *verdicts.ABOUT_PROOFS,
+    *restores.AFTER_EVENTS,
 )
 AFTER_EFFECTS = (
     *invariants.AFTER_EFFECTS,
     *twice.AFTER_EFFECTS,
     verdicts.what_is_read_stays,
+    *restores.AFTER_EFFECTS,
 )
-AT_THE_END = (*invariants.AT_THE_END, *rules.AUTO_AT_THE_END, *twice.AT_THE_END)
+AT_THE_END = (
+    *invariants.AT_THE_END,
+    *rules.AUTO_AT_THE_END,
+    *twice.AT_THE_END,
+    *restores.AT_THE_END,
+)
 EVERY = {each.__name__ for each in (*AFTER_EVENTS, *AFTER_EFFECTS, *AT_THE_END)}
 
 
@@ -53,6 +60,7 @@ class Checker:
     def effect(self, what: str) -> None:
         """An effect has just happened on the far side."""
         self.view.last = what
+        self.view.restores.effect(self.view.far, self.view.state, what)
         self._check(AFTER_EFFECTS)
 
     def end(self) -> None:

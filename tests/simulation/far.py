@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from daemon.errors import Transient
 from events.envelope import Record
+from tests.simulation.servers import FarServer, Loading
 from tests.simulation.virtual import START
 
 _CRC = anycrc.Model("CRC64-REDIS")
@@ -42,6 +43,8 @@ class Far(Struct):
     `born_at` is what its wall clock would show at age 0: somebody who sets the clock moves it.
     `swept` holds the uploads that the last sweep took away. Caches hold `keys` and give
     snapshots of `body_bytes`; of `vaults` beside the first only objects and uploads are used.
+    Of `servers` that can be restored into there is a model; `marks` says of which data a dump
+    was taken, and `loadings` what they have loaded since somebody looked.
     """
 
     now: float = 0.0
@@ -58,6 +61,9 @@ class Far(Struct):
     body_bytes: int = 512
     keys: int = 3
     vaults: dict[str, "Far"] = field(default_factory=dict)
+    servers: dict[str, FarServer] = field(default_factory=dict)
+    marks: dict[str, str] = field(default_factory=dict)
+    loadings: tuple[Loading, ...] = ()
 
     def copy(self) -> "Far":
         """The same world, which the dead cannot touch any more."""
@@ -71,6 +77,8 @@ class Far(Struct):
             writing=[],
             late=[replace(landing) for landing in self.late],
             vaults={name: vault.copy() for name, vault in self.vaults.items()},
+            servers={url: server.copy() for url, server in self.servers.items()},
+            marks=dict(self.marks),
         )
 
     def vault(self, name: str) -> "Far":
@@ -114,6 +122,13 @@ class Far(Struct):
         """The names of all objects and uploads under a prefix."""
         names = {*self.objects, *(upload.name for upload in self.uploads.values())}
         return sorted(name for name in names if name.startswith(prefix))
+
+    def snapshot_of(self, url: str) -> bytes:
+        """What a server holds as a fresh RDB; where there is no model of it, something."""
+        rdb = self.snapshot()
+        if url in self.servers:
+            self.marks[hashlib.sha256(rdb).hexdigest()] = self.servers[url].mark
+        return rdb
 
     def snapshot(self) -> bytes:
         """A fresh RDB, whole and unlike every one before."""

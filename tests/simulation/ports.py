@@ -186,7 +186,9 @@ class FarCaches:
         is_open[url] = is_open.get(url, 0) + 1
         try:
             rdb = await self._line.call(
-                f"snapshot {url}", lambda far: far.snapshot(), sign=lambda: progress.advance(0)
+                f"snapshot {url}",
+                lambda far: far.snapshot_of(url),
+                sign=lambda: progress.advance(0),
             )
             yield FarSnapshot(self._line, rdb)
         finally:

@@ -38,6 +38,7 @@ from tests.simulation.test_mutations_auto import MUTATIONS as OF_SCHEDULES
 from tests.simulation.test_mutations_copies import MUTATIONS as OF_COPIES
 from tests.simulation.test_mutations_stuck import MUTATIONS as OF_JOBS
 from tests.simulation.test_proofs import MUTATIONS as OF_PROOFS
+from tests.simulation.test_restores import MUTATIONS as OF_RESTORES
 from tests.simulation.world import Life, Plan, Script, World
 
 KILLED = [Plan(kill_at=step) for step in range(10, 200, 4)]
@@ -272,7 +273,7 @@ def test_every_invariant_is_proven() -> None:
     """There is no invariant that no mutation breaks."""
     named = EVERY | OF_A_LIFE
 
-    of_parts = (*MUTATIONS, *OF_SCHEDULES, *OF_JOBS, *OF_COPIES, *OF_PROOFS)
+    of_parts = (*MUTATIONS, *OF_SCHEDULES, *OF_JOBS, *OF_COPIES, *OF_PROOFS, *OF_RESTORES)
     assert named == {mutation.noticed_by for mutation in of_parts}
 
 

@@ -45,6 +45,7 @@ from events.types import (
 )
 from projections.state import State, evolve
 from tests.simulation.far import Far
+from tests.simulation.restore_book import RestoreBook
 from tests.simulation.virtual import START
 
 Key = tuple[int, date, str]
@@ -159,6 +160,7 @@ class View(Struct):
     caches: dict[CacheName, Keeping] = field(default_factory=dict)
     folders: set[str] = field(default_factory=set)
     seen: Counter[str] = field(default_factory=Counter)
+    restores: RestoreBook = field(default_factory=RestoreBook)
 
     def copy(self, far: Far) -> "View":
         """The same knowledge, of a world that goes its own way from here on."""
@@ -169,6 +171,7 @@ class View(Struct):
             caches={name: keeping.copy() for name, keeping in self.caches.items()},
             folders=set(self.folders),
             seen=Counter(self.seen),
+            restores=self.restores.copy(),
         )
 
     def of(self, kind: type[Event]) -> Counter[str]:
@@ -198,6 +201,7 @@ class View(Struct):
         self.records += 1
         self.of(type(event))[str(getattr(event, "backup_id", ""))] += 1
         _note(self, event)
+        self.restores.event(self.far, self.state, event)
 
     def folder(self) -> str:
         """The attempt's folder in the vault that the last effect touched, or nothing."""

@@ -26,18 +26,18 @@ from daemon.actors.copy import Between, CopyActor
 from daemon.actors.export import ExportActor, Exporting, Sources
 from daemon.actors.packing import PipelinePacker
 from daemon.actors.removal import RemovalActor
+from daemon.actors.restore import Outside, RestoreActor
 from daemon.actors.verify import EngineProver, Proving, VerifyActor
 from daemon.actors.worker import Actors, Limits
 from daemon.commands import ReconcileCaches, StartDaemon
 from daemon.core import Core, Parts
 from daemon.ledger import Ledger
-from daemon.ports import Progress
 from daemon.storage.one_error import one_error
 from daemon.storage.sealing import NoKeys
 from daemon.storage.shelf import Shelf
-from events.facts import Failure
+from daemon.valkey.connection import Timeouts
 from events.log import LogFailed
-from projections.work import RestoreWork, UndoWork, outstanding
+from projections.work import outstanding
 from tests.simulation.checker import Checker
 from tests.simulation.far import Far
 from tests.simulation.foreign import FarImports
@@ -45,6 +45,7 @@ from tests.simulation.line import CLEAR, Line, Sky
 from tests.simulation.loop import Deadlock, Livelock, ProcessKilled, VirtualLoop, unheard
 from tests.simulation.outlets import FarOutlets
 from tests.simulation.ports import FarCaches, FarClock, FarLog, FarVault, inline
+from tests.simulation.targets import FarPlanning, FarUndo, no_password
 from tests.simulation.view import View
 from tests.simulation.virtual import CountedIds, orderly_scopes
 from tests.support.samples import HERE, MAIN, SECOND
@@ -57,17 +58,6 @@ PATIENCE_SECONDS = 3600.0
 """How long a life may take to finish everything."""
 
 End = Literal["done", "stopped", "killed"]
-
-
-class Nobody:
-    """An actor for work that does not come up here."""
-
-    async def perform(self, work: RestoreWork | UndoWork, progress: Progress) -> None:
-        """There are no restores in this world."""
-        raise AssertionError(f"no story restores: {work}, {progress}")
-
-    async def crashed(self, work: RestoreWork | UndoWork, failure: Failure) -> None:
-        """Nor failures of them."""
 
 
 class Life(Struct):
@@ -321,6 +311,9 @@ class _Run:
             installation=HERE,
             imports=FarImports(self.line),
         )
+        planning = FarPlanning(self.line, self._number)
+        undo = FarUndo(ledger, no_password, Timeouts())
+        undo.line = self.line
         prover = EngineProver(inline, NoKeys(), (), Path("/nowhere"), lambda: 0)
         comparing = compare.Outside(
             shelf, outside.caches, NoKeys(), inline, (), Path("/nowhere"), lambda: 0
@@ -329,8 +322,8 @@ class _Run:
             backup=BackupActor(ledger, outside),
             removal=RemovalActor(ledger, shelf),
             copy=CopyActor(ledger, Between(shelf, inline)),
-            restore=Nobody(),
-            undo=Nobody(),
+            restore=RestoreActor(ledger, Outside(planning, shelf, inline)),
+            undo=undo,
             verify=VerifyActor(ledger, Proving(shelf, prover)),
             export=ExportActor(ledger, Exporting(Sources(shelf, inline), FarOutlets(self.line))),
             compare=CompareActor(ledger, comparing, NameShelf(Path("/nowhere"), inline)),

@@ -8,10 +8,13 @@
     bytes NUMBER NAME     so many bytes were moved in one phase of that name
     upload part           a part of an upload to S3 has been answered
 
-and ``#2`` at the end means the second time. Two more let it live:
+and ``#2`` at the end means the second time. Others let it live:
 
     stall TAG             an append that holds such an event never ends
     crowded FILE          SQLite has no room for more pages as long as that file exists
+    fell PID PHASE        that process is killed when work enters the phase
+    orphan PID PHASE      the children of that process are
+    blocks NUMBER each    what it stores is in blocks of so many bytes, for tests with many
 
 Nothing else of the daemon is changed.
 """
@@ -21,6 +24,7 @@ import re
 import signal
 from collections.abc import Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import NamedTuple
 from unittest.mock import patch
 
@@ -28,13 +32,15 @@ import anyio
 
 from daemon.app import serve
 from daemon.board import Entry
+from daemon.storage import stages
 from daemon.storage.parts import PartBody
 from daemon.storage.s3_upload import Part, S3Writer
 from events.envelope import Commit
 from events.log import Appended, Conflict
 from events.sqlite import SqliteLog
 
-_POINT = re.compile(r"(before|after|phase|bytes|upload|stall|crowded) (?:(\d+) )?(.+?)(?: #(\d+))?")
+_KINDS = "before|after|phase|bytes|upload|stall|crowded|blocks|fell|orphan"
+_POINT = re.compile(rf"({_KINDS}) (?:(\d+) )?(.+?)(?: #(\d+))?")
 MOST_PAGES = 1 << 30
 _append, _phase, _advance = SqliteLog.append, Entry.phase, Entry.advance
 _sent = S3Writer._sent
@@ -67,11 +73,13 @@ class Doom:
 
     def met(self, kind: str, *, name: str) -> None:
         """A step of that kind and name is made now."""
-        if (kind, name) != (self._fate.kind, self._fate.name):
+        fate = self._fate
+        if (kind, name) != (_MEANS.get(fate.kind, fate.kind), fate.name):
             return
         self._left -= 1
         if self._left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+            for pid in _victims(fate):
+                os.kill(pid, signal.SIGKILL)
 
     async def suffer(self, log: SqliteLog, tags: Sequence[str]) -> None:
         """What happens to an append besides dying."""
@@ -85,6 +93,17 @@ class Doom:
         """A phase has got so far."""
         if before_bytes < self._fate.bytes <= after_bytes:
             self.met("bytes", name=phase)
+
+
+_MEANS = {"fell": "phase", "orphan": "phase"}
+
+
+def _victims(fate: Point) -> list[int]:
+    """Who dies: the daemon itself, a server, or a server's children."""
+    if fate.kind == "orphan":
+        children = Path(f"/proc/{fate.bytes}/task/{fate.bytes}/children").read_text()
+        return [int(pid) for pid in children.split()]
+    return [fate.bytes] if fate.kind == "fell" else [os.getpid()]
 
 
 def install(doom: Doom, stack: ExitStack) -> None:
@@ -129,5 +148,8 @@ def _tag(data: bytes) -> str:
 def main(config: str, *, doom: str) -> int:
     """Run the daemon until its end."""
     with ExitStack() as stack:
-        install(Doom(point(doom)), stack)
+        fate = point(doom)
+        if fate.kind == "blocks":
+            stack.enter_context(patch.object(stages, "BLOCK_BYTES", fate.bytes))
+        install(Doom(fate), stack)
         return serve(config)

@@ -40,8 +40,11 @@ async def settings_of(node: Node) -> dict[str, str]:
         await client.aclose()
 
 
-async def is_at_rest(node: Node, settings: dict[str, str]) -> None:
-    """The engine lives, is a primary, takes writes, is set as it was, and keeps its AOF."""
+async def is_at_rest(node: Node, settings: dict[str, str], replicas: int = 0) -> None:
+    """The engine lives, is a primary, takes writes, is set as it was, and keeps its AOF.
+
+    So many replicas follow it, soon.
+    """
     assert node.running(), node.output()
     assert await settings_of(node) == settings
     client = node.client(database=15)
@@ -51,10 +54,13 @@ async def is_at_rest(node: Node, settings: dict[str, str]) -> None:
         wanted = node.settings["appendonly"] == "yes"
         return (bool(state["aof_enabled"]), state["aof_rewrite_in_progress"]) == (wanted, 0)
 
+    async def followed() -> bool:
+        return bool((await client.info("replication"))["connected_slaves"] == replicas)
+
     try:
         await until(appends, "the append-only file is as it was")
-        replication = await client.info("replication")
-        assert (replication["role"], replication["connected_slaves"]) == ("master", 0)
+        assert (await client.info("replication"))["role"] == "master"
+        await until(followed, f"{replicas} replicas follow it")
         assert await client.set("written", "again")
         assert await client.delete("written") == 1
     finally:

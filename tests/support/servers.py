@@ -76,6 +76,13 @@ class Node:
         """``kill -9`` and wait until it is gone; its directory stays."""
         await self._end(signal.SIGKILL)
 
+    async def fallen(self) -> None:
+        """Wait until somebody else has killed it; its directory stays."""
+        assert self._process is not None, "the node is not running"
+        process, self._process = self._process, None
+        await process.wait()
+        await process.aclose()
+
     async def stop(self) -> None:
         """End it politely, if it runs at all."""
         if self._process is not None:

@@ -35,7 +35,7 @@ from daemon.storage.vault import Vault
 from daemon.valkey.durable import Before, Durability, before, evicted
 from daemon.valkey.rdb import RdbGuard
 from daemon.valkey.seeder import Patience, Seeder
-from daemon.valkey.target import Hold
+from daemon.valkey.target import Hold, Target
 from daemon.valkey.target_facts import keys_now
 from events.facts import Failure, RestorePlan, RestoreResult
 from projections.catalog import Backup
@@ -46,6 +46,7 @@ from projections.work import RestoreWork
 LOADED_SECONDS = 60.0
 """From the target's acknowledgement until it says itself that it is in step."""
 DURABLE_SECONDS = 3600.0
+WATCH_SECONDS = 1.0
 SWAPDB_STALL_SECONDS = 10.0
 
 
@@ -225,10 +226,12 @@ class RestoreActor:
         seeder = Seeder(job.visit.listener, _patience(job), job.progress)
         job.progress.phase("waiting for the target")
         try:
+            await target.replicate_from(hold, job.visit.entry)
             with one_error():
                 async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(seeder.serve, stored.shard.plain_bytes, stored.chunks)
-                    await target.replicate_from(hold, job.visit.entry)
+                    tasks.start_soon(_watch, target, hold)
+                    await seeder.serve(stored.shard.plain_bytes, stored.chunks)
+                    tasks.cancel_scope.cancel()
             await target.wait_loaded(hold, LOADED_SECONDS)
             await target.promote(hold)
         finally:
@@ -242,14 +245,30 @@ class RestoreActor:
             sentence = await durability.wait(job.plan.load_mode, job.earlier)
         lost = await evicted(job.visit.target.node, job.earlier)
         warnings = () if not lost else (_eviction(lost),)
+        keys = await keys_now(job.visit.target.node)
+        await job.visit.target.check(job.hold)  # or these are the keys that its own files held
         return RestoreResult(
-            keys=await keys_now(job.visit.target.node),
+            keys=keys,
             evicted_keys=lost,
             durability=sentence,
             served_seconds=round(served_seconds, 3),
             total_seconds=0.0,
             warnings=warnings,
         )
+
+
+async def _watch(target: Target, hold: Hold) -> None:
+    """Raises `Transient("target-restarted")`: a target that was restarted does not come back to us.
+
+    One that does not answer may be loading, and whether it lives is for the seeder to see.
+    """
+    while True:
+        await anyio.sleep(WATCH_SECONDS)
+        try:
+            await target.check(hold)
+        except Failed as error:
+            if error.code == "target-restarted":
+                raise
 
 
 def _patience(job: Job) -> Patience:

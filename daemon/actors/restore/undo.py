@@ -4,13 +4,15 @@ What was changed is in the log, so it makes no difference whether this run or an
 began the restore. Tried again until the target answers.
 """
 
+from contextlib import AbstractAsyncContextManager
+
 from daemon.commands import ReportUndone
 from daemon.errors import Rejected
 from daemon.ledger import Ledger
 from daemon.ports import Progress
 from daemon.valkey.connection import Secrets, Timeouts, login
-from daemon.valkey.target import Hold, open_target
-from events.facts import Failure
+from daemon.valkey.target import Hold, Target, open_target
+from events.facts import CacheSettings, Failure
 from events.types import RestoreStarted
 from projections.work import UndoWork
 
@@ -31,12 +33,16 @@ class UndoActor:
         if started is None or cache is None:
             return
         progress.phase("undoing the restore")
-        async with open_target(login(cache.settings, self._secrets), self._timeouts) as target:
+        async with self._target(cache.settings) as target:
             undone = await target.undo(_hold(started))
         try:
-            await self._ledger.report(ReportUndone(work.restore_id, undone.loaded, undone.notes))
+            report = ReportUndone(work.restore_id, undone.loaded, undone.notes, undone.restarted)
+            await self._ledger.report(report)
         except Rejected:
             return
+
+    def _target(self, settings: CacheSettings) -> AbstractAsyncContextManager[Target]:
+        return open_target(login(settings, self._secrets), self._timeouts)
 
     async def crashed(self, work: UndoWork, failure: Failure) -> None:
         """Nothing to record: undoing is still outstanding, and the text log has the bug."""

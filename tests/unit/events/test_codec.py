@@ -86,6 +86,7 @@ GOLDEN = (
     "backup-verified-2",
     "import-completed-1",
     "import-failed-1",
+    "restore-failed-2",
 )
 
 
