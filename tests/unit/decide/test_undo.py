@@ -288,7 +288,7 @@ def test_restore_by_keys_that_failed_may_have_written() -> None:
     state = after(given(asked, state=BACKED_UP), ReportPlan(FIRST, plan(target_keys=7)))
     state = given(*saved(FIRST), state=after(state, StartRestore(FIRST, *GO)))
     why = Failure("interrupted", "The daemon ended.", "Again.")
-    state = after(state, ReportRestoreFailed(FIRST, why), ReportUndone(FIRST, loaded=False))
+    state = after(state, ReportRestoreFailed(FIRST, why))
 
     assert FIRST == undo(state).undoes
 
