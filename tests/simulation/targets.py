@@ -13,6 +13,7 @@ from typing import cast
 import anyio
 from msgspec.structs import replace
 
+from daemon.actors.restore.glance import Shelf
 from daemon.actors.restore.planning import Planning, Visit
 from daemon.actors.restore.undo import UndoActor
 from daemon.errors import Transient, ValkeepError
@@ -185,9 +186,10 @@ class FarListener:
 class FarPlanning(Planning):
     """`Planning` over the line."""
 
-    def __init__(self, line: Line, life: int) -> None:
+    def __init__(self, line: Line, life: int, shelf: Shelf) -> None:
         self._line = line
         self._life = life
+        self._shelf = shelf
         self._visits = 0
 
     @asynccontextmanager

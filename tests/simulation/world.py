@@ -26,7 +26,7 @@ from daemon.actors.copy import Between, CopyActor
 from daemon.actors.export import ExportActor, Exporting, Sources
 from daemon.actors.packing import PipelinePacker
 from daemon.actors.removal import RemovalActor
-from daemon.actors.restore import Outside, RestoreActor
+from daemon.actors.restore import Outside, RestoreActor, glance
 from daemon.actors.verify import EngineProver, Proving, VerifyActor
 from daemon.actors.worker import Actors, Limits
 from daemon.commands import ReconcileCaches, StartDaemon
@@ -311,7 +311,8 @@ class _Run:
             installation=HERE,
             imports=FarImports(self.line),
         )
-        planning = FarPlanning(self.line, self._number)
+        looked_at = glance.Shelf(ledger, shelf, NoKeys(), inline)
+        planning = FarPlanning(self.line, self._number, looked_at)
         undo = FarUndo(ledger, no_password, Timeouts())
         undo.line = self.line
         prover = EngineProver(inline, NoKeys(), (), Path("/nowhere"), lambda: 0)
