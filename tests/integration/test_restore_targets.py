@@ -19,9 +19,9 @@ from tests.support.daemon import DaemonProcess, directory_vault, installation
 from tests.support.nursery import Nursery
 from tests.support.outcome import data_of, is_at_rest, settings_of
 from tests.support.poll import until
-from tests.support.replicas import asking, replica_of, said
+from tests.support.replicas import asking, listed_online, replica_of, said
 from tests.support.restoring import staged, whole
-from tests.support.servers import DATABASES, Node, command, fill, start_node
+from tests.support.servers import DATABASES, Node, command, fill, free_port, start_node
 from tests.support.tampering import tampered
 
 pytestmark = pytest.mark.anyio
@@ -120,6 +120,7 @@ async def test_replicas_of_the_target_follow_it(
             await until(same, f"the replica on {replica.port} to have the new data")
             assert await said(replica, "master_port") == primary.port
             assert await said(replica, "master_link_status") == "up"
+        await listed_online(primary, 2)
         async with asking(primary) as client:
             assert await client.set("written", "again")
 
@@ -286,7 +287,9 @@ async def test_replicas_clusters_and_sentinels_are_never_targets(
     async with (
         start_node(stage.engine, short_path / "p") as primary,
         replica_of(stage.engine, primary, short_path / "r") as replica,
-        start_node(stage.engine, short_path / "c", cluster_enabled="yes") as cluster,
+        start_node(
+            stage.engine, short_path / "c", cluster_enabled="yes", cluster_port=str(free_port())
+        ) as cluster,
         asking(primary) as client,
     ):
         for name, node in (("watched", primary), ("follower", replica), ("sharded", cluster)):

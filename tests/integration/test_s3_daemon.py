@@ -190,7 +190,8 @@ async def test_a_part_that_the_bucket_lost_afterwards_is_found_by_a_restore(
 
     assert restored.phase == "failed"
     assert restored.failure is not None
-    assert restored.failure.code == "block-damaged"
+    # The plan's look is answered from what rclone remembers of the folder, the restore's is not.
+    assert restored.failure.code == "object-size"
     assert await data_of(node) == before
 
 
