@@ -8,7 +8,7 @@ from pathlib import Path
 import anyio
 import pytest
 import redis.asyncio
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from daemon.answers import CacheDetail
 from daemon.valkey.engine import Engine, find_engines
@@ -134,6 +134,33 @@ async def test_one_node_that_still_runs(night: Night) -> None:
 
     assert KEYS == await held(night.primary.port)
     assert "shop/before-restore-" in printed["valkeep backup list shop"]
+
+
+async def test_only_some_keys_are_gone(night: Night) -> None:
+    """The keys that fit come back, and what is there and younger stays."""
+    for number in range(40):
+        await asked(night.primary.port, "DEL", f"k:{number}")
+    await asked(night.primary.port, "SET", "k:1", "younger")
+    names = {**night.reader.names, "cart:*": "k:*"}
+    there = structs.replace(night.reader, names=names)
+
+    printed = await there.follow(PAGE, "Only some keys are gone")
+
+    assert KEYS == await held(night.primary.port)
+    assert b"younger" == await asked(night.primary.port, "GET", "k:1")
+    assert any("39" in told for line, told in printed.items() if "diff" in line)
+
+
+async def test_the_restore_was_the_mistake(night: Night) -> None:
+    """What the restore has overwritten is there again."""
+    await night.lose()
+    await asked(night.primary.port, "SET", "needed", "after all")
+    await night.daemon.restore("shop/nightly", to="shop")
+
+    await night.reader.follow(PAGE, "The restore was the mistake")
+
+    assert {"db0": 1} == await held(night.primary.port)
+    assert b"after all" == await asked(night.primary.port, "GET", "needed")
 
 
 async def test_one_node_whose_server_is_gone(night: Night) -> None:
