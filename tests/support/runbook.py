@@ -63,5 +63,5 @@ class Reader(Struct, frozen=True):
 
     def _named(self, word: str) -> str:
         for name, ours in self.names.items():
-            word = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", lambda _, by=ours: by, word)
+            word = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", ours.replace("\\", r"\\"), word)
         return word
