@@ -42,7 +42,7 @@ print(there.recv(1), len(os.listdir("/")) > 0)
 
 def confined(*before: str) -> list[str]:
     """What the tries print, in a program that `confine` has become."""
-    walls = [str(confine.__file__), str(os.getpid()), str(4 << 30), "60"]
+    walls = [str(confine.__file__), str(os.getpid()), str(4 << 30), "60", "15"]
     command = [sys.executable, *before, *walls, sys.executable, "-c", TRIES]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
