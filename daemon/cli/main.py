@@ -50,6 +50,7 @@ class Root(Tree):
         "recover": Branch("daemon.cli.recover", "recover", "Bring back what a lost log has left."),
         "serve": Branch("daemon.cli.serve", "serve", "Run the daemon."),
         "config": Branch("daemon.cli.configuration", "config", "Check or begin a configuration."),
+        "manual": Branch("daemon.cli.manual", "manual", "Print the manual page."),
         "completion": Branch("daemon.cli.completion", "completion", "Complete names in the shell."),
     }
 

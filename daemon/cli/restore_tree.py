@@ -7,10 +7,11 @@ from importlib import import_module
 
 import click
 
+from daemon.cli.examples import with_examples
 from daemon.cli.tree import Branch
 
 WORD = "undo"
-_UNDO = Branch("daemon.cli.undo", "undo", "Take the newest restore into a cache back.")
+UNDO = Branch("daemon.cli.undo", "undo", "Take the newest restore into a cache back.")
 _BEFORE = ("--json",)
 """What may come before the word; any other option may have a value."""
 
@@ -28,8 +29,9 @@ class WithUndo(click.Command):
         """As click does, for the command that is meant."""
         at = next((n for n, word in enumerate(args) if word not in _BEFORE), len(args))
         if args[at : at + 1] == [WORD]:
-            command = getattr(import_module(_UNDO.module), _UNDO.name)
+            command = getattr(import_module(UNDO.module), UNDO.name)
             if isinstance(command, click.Command):
+                with_examples(command, f"{info_name} {WORD}")
                 rest = [*args[:at], *args[at + 1 :]]
                 return command.make_context(f"{info_name} {WORD}", rest, parent, **extra)
         _near_miss(args[at:], parent)

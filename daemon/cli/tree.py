@@ -6,6 +6,8 @@ from importlib import import_module
 import click
 from msgspec import Struct
 
+from daemon.cli.examples import with_examples
+
 
 class Branch(Struct, frozen=True):
     """Where a command is, and its line in the help."""
@@ -28,9 +30,13 @@ class Tree(click.Group):
         """The command of that name, imported now."""
         branch = self.branches.get(cmd_name)
         if branch is None:
-            return super().get_command(ctx, cmd_name)
-        command = getattr(import_module(branch.module), branch.name)
-        return command if isinstance(command, click.Command) else None
+            command = super().get_command(ctx, cmd_name)
+        else:
+            command = getattr(import_module(branch.module), branch.name)
+        if not isinstance(command, click.Command):
+            return None
+        with_examples(command, cmd_name if ctx.parent is None else f"{ctx.info_name} {cmd_name}")
+        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The help's list, without importing any command."""
