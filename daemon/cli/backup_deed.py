@@ -14,15 +14,8 @@ from daemon.client import path_of
 from daemon.commands import DeleteBackup, RequestAutoBackup, RequestBackup
 from daemon.errors import Failed
 
-CREATE_EXAMPLE = """\
-\b
-Examples:
-  valkeep backup create orders before-upgrade --wait
-  valkeep backup create orders --auto
-"""
 
-
-@click.command(epilog=CREATE_EXAMPLE)
+@click.command()
 @click.argument("cache")
 @click.argument("name", required=False)
 @click.option("--auto", is_flag=True, help="A scheduled backup, now, by the policy of CACHE.")

@@ -18,14 +18,6 @@ from daemon.client import path_of
 from daemon.commands import CancelComparison, DifferingKey, RequestComparison
 from daemon.errors import BadRequest, Failed, ValkeepError
 
-EXAMPLE = """\
-\b
-Examples:
-  valkeep backup diff orders/monday orders/tuesday
-  valkeep backup diff orders/monday orders --keys 'basket:*' --names
-  valkeep backup diff orders/monday orders/tuesday --names --limit 0 --json
-"""
-
 
 class Wish(msgspec.Struct, frozen=True):
     """What the caller said."""
@@ -40,7 +32,7 @@ class Wish(msgspec.Struct, frozen=True):
     timeout: float | None = None
 
 
-@click.command(epilog=EXAMPLE)
+@click.command()
 @click.argument("first", metavar="BACKUP")
 @click.argument("second", metavar="(BACKUP|CACHE)", required=False)
 @click.option("--keys", multiple=True, metavar="PATTERN", help="Only keys that fit; repeatable.")

@@ -17,14 +17,6 @@ from daemon.errors import BadRequest, Failed
 
 STDOUT = "-"
 BROKEN_PIPE = 141
-EXAMPLE = """\
-\b
-Examples:
-  valkeep backup export orders/nightly s3://team-bucket/rdb --wait
-  valkeep backup export orders/nightly warehouse
-  valkeep backup export orders/nightly file:///srv/rdb
-  valkeep backup export orders/nightly - | valkey-check-rdb /dev/stdin
-"""
 
 
 class _Wish(msgspec.Struct, frozen=True):
@@ -38,7 +30,7 @@ class _Wish(msgspec.Struct, frozen=True):
     timeout: float | None
 
 
-@click.command(epilog=EXAMPLE)
+@click.command()
 @click.argument("reference", metavar="BACKUP")
 @click.argument("destination")
 @click.option("--from", "vault", metavar="VAULT", help="Read the copy in this vault.")

@@ -13,16 +13,8 @@ from daemon.cli.words import plural, size
 from daemon.commands import RequestImport
 from daemon.errors import Failed
 
-EXAMPLE = """\
-\b
-Examples:
-  valkeep backup import orders from-old-host /tmp/dump.rdb --wait
-  valkeep backup import orders from-s3 s3://team/rdb/orders.rdb
-  zstd -dc orders.rdb.zst | valkeep backup import orders from-pipe -
-"""
 
-
-@click.command("import", epilog=EXAMPLE)
+@click.command("import")
 @click.argument("cache")
 @click.argument("name")
 @click.argument("source")

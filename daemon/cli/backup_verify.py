@@ -13,15 +13,8 @@ from daemon.client import path_of
 from daemon.commands import RequestVerification
 from daemon.errors import Failed
 
-EXAMPLE = """\
-\b
-Examples:
-  valkeep backup verify orders/before-upgrade
-  valkeep backup verify 20260301T0200 --quick
-"""
 
-
-@click.command(epilog=EXAMPLE)
+@click.command()
 @click.argument("reference", metavar="BACKUP")
 @click.option("--quick", is_flag=True, help="Only compare what is stored with its hashes.")
 @click.option(

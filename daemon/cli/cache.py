@@ -113,15 +113,7 @@ def cache() -> None:
     """Put caches under backup, change, list, show and remove them."""
 
 
-ADD_EXAMPLE = """\
-\b
-Example, with a backup every night that is kept for 14 days:
-  valkeep cache add orders --url valkey://127.0.0.1:6379 \\
-      --auto --window 02:00+2h --timezone Europe/Paris --retention-days 14
-"""
-
-
-@cache.command(epilog=ADD_EXAMPLE)
+@cache.command()
 @click.argument("name")
 @click.option(
     "--url", required=True, help="valkey://[USER@]HOST[:PORT], valkeys:// for TLS, or unix:///PATH."
@@ -139,14 +131,7 @@ def add(desk: Desk, /, **given: object) -> None:
     desk.show(raw, [*lines, *(told(desk, request.name) if policy else ())])
 
 
-SET_EXAMPLE = """\
-\b
-Example:
-  valkeep cache set orders --url valkey://10.0.0.7:6379 --retries 5
-"""
-
-
-@cache.command("set", epilog=SET_EXAMPLE)
+@cache.command("set")
 @click.argument("name")
 @click.option("--url", help="valkey://[USER@]HOST[:PORT], valkeys:// for TLS, or unix:///PATH.")
 @_settings_options

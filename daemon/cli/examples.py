@@ -1,7 +1,7 @@
 """An example of each command, by its path: for the end of its help and for the manual.
 
-Every line can be typed as it is by whoever has a cache called `shop` and a backup of it called
-`nightly`; a test sees to it that the words are known.
+Every line can be typed as it is by whoever has a cache called `orders` and such backups of it; a
+test sees to it that the words are known.
 """
 
 from collections.abc import Mapping
@@ -10,56 +10,66 @@ import click
 
 EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "status": ("valkeep status", "valkeep status --json | jq .problems"),
-    "check": ("valkeep check --quiet", "valkeep check shop"),
+    "check": ("valkeep check --quiet", "valkeep check orders"),
     "doctor": ("valkeep doctor",),
-    "schedule": ("valkeep schedule", "valkeep schedule shop"),
+    "schedule": ("valkeep schedule", "valkeep schedule orders"),
     "cache add": (
-        "valkeep cache add shop --url valkey://127.0.0.1:6379",
-        "valkeep cache add shop --url valkeys://backup@cache-1:6380 --password-file /etc/valkeep/p",
+        "valkeep cache add orders --url valkey://127.0.0.1:6379",
+        "valkeep cache add orders --url valkey://c1 --auto --window 02:00+2h",
     ),
     "cache list": ("valkeep cache list",),
-    "cache remove": ("valkeep cache remove shop",),
-    "cache set": ("valkeep cache set shop --copy-to second --bandwidth 20MB",),
-    "cache show": ("valkeep cache show shop",),
+    "cache remove": ("valkeep cache remove orders",),
+    "cache set": (
+        "valkeep cache set orders --url valkey://10.0.0.7:6379 --retries 5",
+        "valkeep cache set orders --copy-to second --bandwidth 20MB",
+    ),
+    "cache show": ("valkeep cache show orders",),
     "policy set": (
-        "valkeep policy set shop --auto --window 02:00+2h --timezone Europe/Paris",
-        "valkeep policy set shop --retention-days 30 --retries 3",
+        "valkeep policy set orders --auto --window 02:00+2h --timezone Europe/Paris",
+        "valkeep policy set orders --retention-days 30 --retries 3",
     ),
-    "policy show": ("valkeep policy show shop",),
+    "policy show": ("valkeep policy show orders",),
     "backup create": (
-        "valkeep backup create shop before-the-release --wait",
-        "valkeep backup create shop --auto --wait",
+        "valkeep backup create orders before-upgrade --wait",
+        "valkeep backup create orders --auto",
     ),
-    "backup list": ("valkeep backup list", "valkeep backup list shop --json"),
-    "backup show": ("valkeep backup show shop/nightly",),
-    "backup cancel": ("valkeep backup cancel shop/nightly",),
-    "backup verify": ("valkeep backup verify shop/nightly --wait",),
+    "backup list": ("valkeep backup list", "valkeep backup list orders --json"),
+    "backup show": ("valkeep backup show orders/nightly",),
+    "backup cancel": ("valkeep backup cancel orders/nightly",),
+    "backup verify": (
+        "valkeep backup verify orders/before-upgrade",
+        "valkeep backup verify 20260301T0200 --quick",
+    ),
     "backup import": (
-        "valkeep backup import shop from-staging s3://team/rdb/dump.rdb --wait",
-        "valkey-cli --rdb - | valkeep backup import shop by-pipe -",
+        "valkeep backup import orders from-old-host /tmp/dump.rdb --wait",
+        "valkeep backup import orders from-s3 s3://team/rdb/orders.rdb",
+        "zstd -dc orders.rdb.zst | valkeep backup import orders from-pipe -",
     ),
-    "backup delete": ("valkeep backup delete shop/nightly",),
-    "backup copy": ("valkeep backup copy shop/nightly --to second",),
+    "backup delete": ("valkeep backup delete orders/nightly",),
+    "backup copy": ("valkeep backup copy orders/nightly --to second",),
     "backup export": (
-        "valkeep backup export shop/nightly s3://team/rdb --wait",
-        "valkeep backup export shop/nightly - > dump.rdb",
+        "valkeep backup export orders/nightly s3://team-bucket/rdb --wait",
+        "valkeep backup export orders/nightly warehouse",
+        "valkeep backup export orders/nightly file:///srv/rdb",
+        "valkeep backup export orders/nightly - | valkey-check-rdb /dev/stdin",
     ),
     "backup diff": (
-        "valkeep backup diff shop/nightly shop --keys 'cart:*'",
-        "valkeep backup diff shop/nightly shop/before-the-release --names --limit 20",
+        "valkeep backup diff orders/monday orders/tuesday",
+        "valkeep backup diff orders/monday orders --keys 'basket:*' --names",
+        "valkeep backup diff orders/monday orders/tuesday --names --limit 0 --json",
     ),
-    "backup ack": ("valkeep backup ack shop/nightly",),
+    "backup ack": ("valkeep backup ack orders/nightly",),
     "restore": (
-        "valkeep restore shop/nightly --to shop --plan",
-        "valkeep restore shop/nightly --to shop --wait",
-        "valkeep restore shop/nightly --to shop --keys 'cart:*' --on-conflict skip --wait",
-        "valkeep restore shop/nightly --new /var/lib/shop --port 6380",
-        "valkeep restore ./dump.rdb --to shop",
+        "valkeep restore orders/nightly --to orders --plan",
+        "valkeep restore orders/nightly --to orders --wait",
+        "valkeep restore orders/nightly --to orders --keys 'cart:*' --plan",
+        "valkeep restore orders/nightly --new /var/lib/orders --port 6380",
+        "valkeep restore ./dump.rdb --to orders",
     ),
-    "restore undo": ("valkeep restore undo shop --plan", "valkeep restore undo shop --wait"),
-    "retention simulate": ("valkeep retention simulate shop --days 30",),
-    "retention why": ("valkeep retention why shop/nightly",),
-    "events": ("valkeep events --cache shop --follow",),
+    "restore undo": ("valkeep restore undo orders --plan", "valkeep restore undo orders --wait"),
+    "retention simulate": ("valkeep retention simulate orders --days 30",),
+    "retention why": ("valkeep retention why orders/nightly",),
+    "events": ("valkeep events --cache orders --follow",),
     "audit export": ("valkeep audit export > history.ndjson",),
     "audit verify": ("valkeep audit verify",),
     "recover": ("valkeep recover --plan", "valkeep recover --adopt"),

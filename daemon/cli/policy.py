@@ -26,14 +26,7 @@ def policy() -> None:
     """Show and change when a cache is backed up by itself, and how long that is kept."""
 
 
-SHOW_EXAMPLE = """\
-\b
-Example:
-  valkeep policy show orders
-"""
-
-
-@policy.command(epilog=SHOW_EXAMPLE)
+@policy.command()
 @click.argument("cache")
 @json_option
 @click.pass_obj
@@ -43,15 +36,7 @@ def show(desk: Desk, *, cache: str) -> None:
     desk.show(raw, page(detail.policy, detail.now, desk.width))
 
 
-SET_EXAMPLE = """\
-\b
-Example:
-  valkeep policy set orders --auto --window 02:00+2h --window 14:30+90m \\
-      --timezone Europe/Paris --retention-days 14
-"""
-
-
-@policy.command("set", epilog=SET_EXAMPLE)
+@policy.command("set")
 @click.argument("cache")
 @policy_options
 @click.option("--yes", is_flag=True, help="Do not ask, whatever is deleted at once.")

@@ -41,9 +41,10 @@ def printed(*words: str) -> str:
 
 @pytest.mark.parametrize("path", ALL)
 def test_help_ends_with_an_example(path: str) -> None:
-    """Every command shows how it is typed."""
+    """Every command shows how it is typed, in 80 columns."""
     told = printed(*path.split(), "--help")
-    assert all(f"    {line}" in told for line in EXAMPLES[path])
+    assert all(f"    {line}\n" in told for line in EXAMPLES[path])
+    assert max(map(len, EXAMPLES[path])) <= 76
 
 
 @pytest.mark.parametrize("line", [line for lines in EXAMPLES.values() for line in lines])
