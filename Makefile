@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 MINUTES ?= 10
 BIN := $(VENV)/bin
+# Tests wait for servers about half of the time.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 .PHONY: demo test soak lint bench clean
 
@@ -10,7 +12,7 @@ demo: $(VENV)/.ready
 	@$(BIN)/valkeep demo
 
 test: $(VENV)/.ready
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --maxprocesses 6 --dist worksteal
 
 # The simulation with fresh seeds: make soak MINUTES=60
 soak: $(VENV)/.ready
