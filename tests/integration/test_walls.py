@@ -6,11 +6,12 @@ What `tests.support.walls` cannot put up without systemd stands there.
 import signal
 import sys
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import anyio
 import pytest
+from anyio.abc import Process
 
 from daemon.answers import BackupDetail
 from daemon.answers.doctor import Examined
@@ -29,20 +30,25 @@ WALLS = Path(__file__).parents[1] / "support" / "walls.py"
 @asynccontextmanager
 async def walled(nursery: Nursery, more: str = "") -> AsyncGenerator[tuple[DaemonProcess, int]]:
     """A daemon behind walls, which can write into its own folder alone; and its pid."""
-    async with installation(nursery, "") as daemon:
+    async with AsyncExitStack() as stack:
+        daemon = await stack.enter_async_context(installation(nursery, ""))
         (daemon.directory / "vault").mkdir()
         daemon.configure(directory_vault(daemon.directory / "vault") + more)
         program = [sys.executable, "-m", "daemon.cli", "serve", "--config", str(daemon.config)]
         command = [sys.executable, str(WALLS), str(daemon.directory), *program]
-        async with await anyio.open_process(command, env=daemon.environment) as process:
-            try:
-                await daemon.notices.said(b"READY=1")
-                yield daemon, process.pid
-                process.send_signal(signal.SIGTERM)
-                assert await process.wait() == 0
-            finally:
-                with suppress(ProcessLookupError):
-                    process.kill()
+        process = await anyio.open_process(command, env=daemon.environment)
+        await stack.enter_async_context(process)
+        stack.callback(ended, process)
+        await daemon.notices.said(b"READY=1")
+        yield daemon, process.pid
+        process.send_signal(signal.SIGTERM)
+        assert await process.wait() == 0
+
+
+def ended(process: Process) -> None:
+    """What may still run is killed."""
+    with suppress(ProcessLookupError):
+        process.kill()
 
 
 async def test_all_its_work_is_done_behind_walls(nursery: Nursery, node: Node) -> None:
