@@ -27,6 +27,8 @@ from tests.support.servers import Node, fill, start_node
 pytestmark = pytest.mark.anyio
 
 Data = tuple[str, bytes]
+EARLY_BLOCKS = 4
+"""Small as they are here, so many may have to be read until a byte can be unpacked."""
 BLOCK_BYTES = 96 << 10
 
 
@@ -138,7 +140,7 @@ def spans(blocks: tuple[Block, ...]) -> Iterator[tuple[int, int]]:
 
 
 async def stops(
-    stage: Stage, backup: str, *, code: str, word: str = "", vault: str | None = None
+    stage: Stage, backup: str, *, code: str | set[str], word: str = "", vault: str | None = None
 ) -> None:
     """The restore fails with this, and the same process serves its old data, set as before."""
     pid, settings = stage.target.pid, await settings_of(stage.target)
@@ -147,7 +149,8 @@ async def stops(
 
     assert (failed.phase, failed.undone) == ("failed", True)
     assert failed.failure is not None
-    assert (failed.failure.code, word in failed.failure.message) == (code, True), failed.failure
+    assert failed.failure.code in ({code} if isinstance(code, str) else code), failed.failure
+    assert word in failed.failure.message, failed.failure
     await is_at_rest(stage.target, settings)
     assert stage.target.pid == pid
     assert await data_of(stage.target) == stage.old
@@ -163,15 +166,16 @@ async def test_a_bit_in_every_block_in_turn(stage: Stage, cache: str, mode: str)
 
     for number, (begin, end) in enumerate(spans(shard.blocks), start=1):
         with damaged(place, flipped(begin + number * 7_919 % (end - begin))):
-            # The plan reads the first, and the restore all others before it lets them go on.
-            code = "rdb-checksum" if number == 1 else "block-damaged"
+            # The plan reads until it has the first plain byte, and the restore reads the rest.
+            early = {"rdb-checksum"} if number == 1 else {"rdb-checksum", "block-damaged"}
+            code = early if number <= EARLY_BLOCKS else {"block-damaged"}
             await stops(stage, f"{cache}/b", code=code, word=f"lock {number} of")
 
 
 def swapped(data: bytearray) -> None:
-    """The third and the fifth block have changed places."""
-    third, fifth = (slice(n * BLOCK_BYTES, (n + 1) * BLOCK_BYTES) for n in (2, 4))
-    data[third], data[fifth] = data[fifth], data[third]
+    """The sixth and the eighth block have changed places."""
+    sixth, eighth = (slice(n * BLOCK_BYTES, (n + 1) * BLOCK_BYTES) for n in (5, 7))
+    data[sixth], data[eighth] = data[eighth], data[sixth]
 
 
 def blank(data: bytearray) -> None:
