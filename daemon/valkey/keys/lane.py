@@ -45,10 +45,9 @@ class Tally(Struct):
 class _Batch:
     """Commands that were sent and are not answered yet."""
 
-    def __init__(self, commands: int, *, size: int) -> None:
+    def __init__(self, commands: int) -> None:
         self.left = commands
         self.answered = 0
-        self._keeps = KEPT_BYTES if size <= KEPT_BYTES else 1
         self._kept: list[bytes] = []
         self._size = 0
         self._names: list[bytes] = []
@@ -56,8 +55,8 @@ class _Batch:
         """Where the answers go if they are not to be counted."""
 
     def keep(self, piece: bytes) -> None:
-        """Keep the bytes if they are few; of many only the first, which have the first name."""
-        if self._size < self._keeps:
+        """Keep the first bytes: what is behind them is the end of the last command's value."""
+        if self._size < KEPT_BYTES:
             self._kept.append(piece)
             self._size += len(piece)
 
@@ -81,10 +80,10 @@ class Lane:
         self._buffer = b""
         self.tally = Tally()
 
-    def begin(self, commands: int, *, size: int) -> None:
-        """So many commands follow, of so many bytes in all."""
+    def begin(self, commands: int) -> None:
+        """So many commands follow."""
         if commands:
-            self._due.append(_Batch(commands, size=size))
+            self._due.append(_Batch(commands))
             if self._idle.is_set():
                 self._idle = anyio.Event()
 
@@ -103,7 +102,7 @@ class Lane:
     async def asked(self, command: bytes) -> bytes:
         """One command by itself, and the line that it is answered with; errors too."""
         await self.drained()
-        self.begin(1, size=len(command))
+        self.begin(1)
         batch = self._due[0]
         batch.aside = []
         await self.send(command)
@@ -191,7 +190,7 @@ async def passed(ways: Ways, lanes: tuple[Lane, ...]) -> None:
     """Pass a pack on, each way of it into its lane."""
     for lane in lanes:
         commands, length = await ways.next()
-        lane.begin(commands, size=length)
+        lane.begin(commands)
         async with aclosing(ways.pieces(length)) as pieces:
             async for piece in pieces:
                 await lane.send(piece)
@@ -205,15 +204,18 @@ def keys_of(commands: bytes) -> list[bytes]:
         words, at = _number(commands, at)
         for word in range(words):
             length, at = _number(commands, at)
-            if word == 1 and at + length <= len(commands):
+            if at + length > len(commands) or length < 0:
+                return names  # The rest is still to come.
+            if word == 1:
                 names.append(commands[at : at + length])
             at += length + 2
     return names
 
 
 def _number(commands: bytes, at: int) -> tuple[int, int]:
+    """A number and where it ends; -1 where it is cut off."""
     end = commands.find(b"\r\n", at)
-    return (int(commands[at + 1 : end]), end + 2) if end > 0 else (0, len(commands))
+    return (int(commands[at + 1 : end]), end + 2) if end > 0 else (-1, len(commands))
 
 
 def _text(line: bytes) -> str:

@@ -37,3 +37,14 @@ def test_key_is_found_among_commands() -> None:
     cut = encode("SET", b"long", b"x" * 100)
     assert [b"long"] == keys_of(cut[:40])
     assert [] == keys_of(cut[:20])
+
+
+def test_names_are_told_of_commands_that_are_still_coming() -> None:
+    """Wherever the bytes are cut, the names are those of the commands so far, and no other."""
+    whole = encode("SET", "name", "xx") + encode("SET", "another name", "y")
+    names = [b"name", b"another name"]
+
+    assert names == keys_of(whole)
+    for end in range(len(whole)):
+        told = keys_of(whole[:end])
+        assert told == names[: len(told)]
