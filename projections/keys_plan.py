@@ -20,9 +20,9 @@ from events.facts import (
 from events.moves import KeysMoved, KeysWish
 from projections.catalog import Backup
 from projections.keys_effects import clients, consequences, persistence
-from projections.rdb_versions import newest_readable, reads, release
+from projections.rdb_versions import newest_readable, reads
 from projections.restore_identity import identity
-from projections.restore_plan import Offer, Wishes
+from projections.restore_plan import Offer, Wishes, engine_age
 from projections.restore_settings import differences
 
 Kind = Literal["valkey", "redis"]
@@ -171,16 +171,7 @@ def _versions(case: Case, target: TargetFacts) -> Iterator[Finding]:
             "Install an engine of the target's own version beside Valkeep, if the backup is of "
             "one; or restore into a newer target.",
         )
-    older = release(server.version) < release(source.version)
-    if older or release(server.version) > release(source.version):
-        yield Finding(
-            "engine-version",
-            "blocker" if older else "warning",
-            f"The target runs {server.engine} {server.version}, "
-            f"{'older' if older else 'newer'} than the backup's {source.engine} {source.version}.",
-            "Older engines may not know what newer ones store." if older else "",
-            forcible=older,
-        )
+    yield from engine_age(source=source, server=server)
 
 
 def _conflicts(wish: KeysWish, held: Held) -> Iterator[Finding]:

@@ -8,7 +8,14 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from events.facts import Finding, RestorePlan, SnapshotFacts, StoredFacts, TargetFacts
+from events.facts import (
+    Finding,
+    RestorePlan,
+    ServerFacts,
+    SnapshotFacts,
+    StoredFacts,
+    TargetFacts,
+)
 from projections.load_mode import LoadMode, choose, peak, room_needed
 from projections.rdb_versions import newest_readable, reads, release
 from projections.restore_consequences import consequences
@@ -140,6 +147,11 @@ def _versions(offer: Offer, target: TargetFacts) -> Iterator[Finding]:
             f"{' but not 12 to 79' if newest >= 80 else ''}.",
             "Restore into an engine that can read it.",
         )
+    yield from engine_age(source=source, server=server)
+
+
+def engine_age(*, source: ServerFacts, server: ServerFacts) -> Iterator[Finding]:
+    """Whether the target's engine is older or newer than the backup's; by any method."""
     older = release(server.version) < release(source.version)
     if older or release(server.version) > release(source.version):
         yield Finding(

@@ -10,7 +10,7 @@ from daemon.answers import (
     RestoreDetail,
     RestoreView,
 )
-from daemon.cli import follow
+from daemon.cli import blocked, follow
 from daemon.cli.desk import Desk, Interrupted, json_option
 from daemon.cli.new_flags import new_server_options, only_with_new, restore_new
 from daemon.cli.question import confirm, name_typed
@@ -118,9 +118,9 @@ def restore(desk: Desk, /, **given: object) -> None:
     answer, raw = desk.tell(Accepted, "/v1/commands", request)
     restore_id = answer.restore_id or ""
     if wish.wait:
-        _wait(desk, restore_id, wish)
+        waited(desk, restore_id, target=wish.target, timeout=wish.timeout)
     else:
-        desk.show(raw, [f"Restore {restore_id} is asked for. {_see(wish.target)}"])
+        desk.show(raw, [f"Restore {restore_id} is asked for. {see(wish.target)}"])
 
 
 def _of_import(desk: Desk, wish: Wish) -> Wish:
@@ -156,15 +156,8 @@ def _planned(desk: Desk, wish: Wish) -> PlanAnswer:
 
 
 def refuse_blocked(plan: PlanAnswer) -> None:
-    """Go on only with a plan that has no blocker left; raises `Rejected` with the first."""
-    if not plan.blockers:
-        return
-    first = next(f for f in plan.plan.findings if f.code in plan.blockers)
-    more = f" (and {len(plan.blockers) - 1} more)" if len(plan.blockers) > 1 else ""
-    hint = first.hint or "See the plan above."
-    if first.forcible:
-        hint = f"{hint.rstrip('.')}; or override it with --force {first.code}."
-    raise Rejected(first.code, f"The plan has a blocker: {first.message}{more}", hint)
+    """Raise `Rejected` where something stands in the way of a plan."""
+    blocked.refuse_blocked(plan.plan.findings, plan.blockers)
 
 
 def _allowed(desk: Desk, plan: PlanAnswer, wish: Wish) -> bool:
@@ -189,11 +182,12 @@ def _allowed(desk: Desk, plan: PlanAnswer, wish: Wish) -> bool:
     return True
 
 
-def _wait(desk: Desk, restore_id: str, wish: Wish) -> None:
+def waited(desk: Desk, restore_id: str, *, target: str, timeout: float | None) -> None:
+    """Stay until a restore has ended, and tell its result; raises as `failed` does."""
     try:
-        detail, raw = follow.restore(desk, restore_id, wish.timeout)
+        detail, raw = follow.restore(desk, restore_id, timeout)
     except Interrupted:
-        raise Interrupted(f"The restore goes on in the daemon. {_see(wish.target)}") from None
+        raise Interrupted(f"The restore goes on in the daemon. {see(target)}") from None
     if detail.restore.phase == "completed":
         desk.show(raw, result_lines(detail.restore, desk.width))
         return
@@ -207,7 +201,7 @@ def failed(detail: RestoreDetail) -> None:
     view = detail.restore
     failure = view.failure
     if failure is None:
-        raise Failed("restore-failed", f"Restore {view.restore_id} failed.", _see(view.target))
+        raise Failed("restore-failed", f"Restore {view.restore_id} failed.", see(view.target))
     kind = Rejected if _refused(view) else Failed
     lines = [failure.hint]
     if view.plan is not None and view.plan.method == "keys":
@@ -232,5 +226,6 @@ def _refused(view: RestoreView) -> bool:
     return view.failure is not None and view.failure.code in codes | {"not-empty"}
 
 
-def _see(target: str) -> str:
+def see(target: str) -> str:
+    """Where to follow a restore."""
     return f"See: valkeep status, valkeep events --cache {target} --follow"

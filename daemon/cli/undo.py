@@ -7,11 +7,10 @@ import msgspec
 
 from daemon.answers import Accepted
 from daemon.answers.undo import UndoPlan, UndoRequest
-from daemon.cli import follow
-from daemon.cli.desk import Desk, Interrupted, json_option
+from daemon.cli.desk import Desk, json_option
 from daemon.cli.question import confirm, name_typed
-from daemon.cli.restore import failed, refuse_blocked
-from daemon.cli.restore_page import plan_lines, result_lines
+from daemon.cli.restore import refuse_blocked, see, waited
+from daemon.cli.restore_page import plan_lines
 from daemon.cli.table import facts
 from daemon.cli.words import age, instant
 from daemon.commands import UndoRestore
@@ -75,9 +74,9 @@ def undo(desk: Desk, /, **given: object) -> None:
     answer, raw = desk.tell(Accepted, "/v1/commands", request)
     restore_id = answer.restore_id or ""
     if wish.wait:
-        _wait(desk, restore_id, wish)
+        waited(desk, restore_id, target=wish.cache, timeout=wish.timeout)
     else:
-        desk.show(raw, [f"Restore {restore_id} is asked for. {_see(wish.cache)}"])
+        desk.show(raw, [f"Restore {restore_id} is asked for. {see(wish.cache)}"])
 
 
 def _planned(desk: Desk, wish: Wish) -> UndoPlan:
@@ -125,20 +124,3 @@ def _allowed(desk: Desk, found: UndoPlan, wish: Wish) -> bool:
         )
     name_typed(desk, f"{what}.", name=name)
     return True
-
-
-def _wait(desk: Desk, restore_id: str, wish: Wish) -> None:
-    try:
-        detail, raw = follow.restore(desk, restore_id, wish.timeout)
-    except Interrupted:
-        raise Interrupted(f"The restore goes on in the daemon. {_see(wish.cache)}") from None
-    if detail.restore.phase == "completed":
-        desk.show(raw, result_lines(detail.restore, desk.width))
-        return
-    if desk.as_json:
-        desk.show(raw, ())
-    failed(detail)
-
-
-def _see(target: str) -> str:
-    return f"See: valkeep status, valkeep events --cache {target} --follow"

@@ -8,9 +8,9 @@ import anyio
 import msgspec
 
 from daemon.answers import BackupDetail, CacheDetail
+from daemon.cli.blocked import refuse_blocked
 from daemon.cli.desk import Desk
 from daemon.cli.new import conf
-from daemon.cli.new.blocked import refuse_blocked
 from daemon.cli.new.deed import Order, made, registered
 from daemon.cli.new.page import NewServerPlan, plan_lines
 from daemon.cli.new.result import tell
