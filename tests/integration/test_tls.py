@@ -1,6 +1,5 @@
 """Caches in TLS: both sources give the whole data, and each thing that is wrong is told apart."""
 
-import os
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
@@ -19,25 +18,33 @@ from msgspec import structs
 from daemon.errors import Failed, Permanent, Transient
 from daemon.valkey.connection import Timeouts, login
 from daemon.valkey.dial import open_wire
-from daemon.valkey.engine import Engine, find_engines
+from daemon.valkey.engine import Engine
 from daemon.valkey.tls import Tls, server_context
 from events.facts import CacheSettings, SourceKind, VaultName
 from tests.support.servers import Node, command, digest, fill, start_node
 from tests.support.sources import SHORT, Board, caches, loaded, take
 from tests.support.tampering import FlipAt, tampered
-from tests.support.tls import HERE, Authority, Pair, speaking_tls, tls_url
+from tests.support.tls import (
+    HERE,
+    TLS_ENGINES,
+    Authority,
+    Pair,
+    installed,
+    speaking_tls,
+    tls_url,
+)
 
-pytestmark = [pytest.mark.anyio, pytest.mark.debian("redis-server")]
+pytestmark = pytest.mark.anyio
 
 SOURCES: tuple[SourceKind, ...] = ("bgsave", "replication")
 QUICK = Timeouts(connect=0.5, command=5.0, stall=5.0)
 LARGE_BYTES = 64 << 20
 
 
-@pytest.fixture(scope="module")
-async def engine() -> Engine:
+@pytest.fixture(scope="module", params=TLS_ENGINES)
+async def engine(request: pytest.FixtureRequest) -> Engine:
     """Debian's, which speaks TLS."""
-    return next(found for found in await find_engines(os.defpath) if found.kind == "redis")
+    return await installed(request.param)
 
 
 @pytest.fixture(scope="module")

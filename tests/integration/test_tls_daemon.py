@@ -1,6 +1,5 @@
 """A whole daemon with caches in TLS: restores, certificates that are replaced, and `kill -9`."""
 
-import os
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from pathlib import Path
@@ -10,22 +9,30 @@ import pytest
 
 from daemon.answers import Accepted, PlanAnswer, PlanRequest
 from daemon.commands import AddCache
-from daemon.valkey.engine import Engine, find_engines
+from daemon.valkey.engine import Engine
 from events.facts import Finding
 from events.types import BackupRequested, RestoreFailed, RestoreStarted
 from tests.support.daemon import DEAD, DaemonProcess, directory_vault, installation
 from tests.support.nursery import Nursery
 from tests.support.outcome import data_of, is_at_rest, is_tidy, log_is_sound, settings_of
 from tests.support.servers import Node, command, fill, start_node
-from tests.support.tls import HERE, Authority, Pair, speaking_tls, tls_url
+from tests.support.tls import (
+    HERE,
+    TLS_ENGINES,
+    Authority,
+    Pair,
+    installed,
+    speaking_tls,
+    tls_url,
+)
 
-pytestmark = [pytest.mark.anyio, pytest.mark.debian("redis-server")]
+pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture(scope="module")
-async def engine() -> Engine:
+@pytest.fixture(scope="module", params=TLS_ENGINES)
+async def engine(request: pytest.FixtureRequest) -> Engine:
     """Debian's, which speaks TLS."""
-    return next(found for found in await find_engines(os.defpath) if found.kind == "redis")
+    return await installed(request.param)
 
 
 @pytest.fixture(scope="module")

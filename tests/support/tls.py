@@ -4,16 +4,32 @@ An authority and all it signs lie in one folder, as a team would keep them; keys
 owner alone.
 """
 
+import os
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
 import trustme
 from msgspec import Struct
 
+from daemon.valkey.engine import Engine, find_engines
 from tests.support.servers import Node, free_port
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC), datetime(2020, 2, 1, tzinfo=UTC)
 HERE = ("127.0.0.1", "localhost")
+
+
+TLS_ENGINES = [
+    pytest.param(kind, marks=pytest.mark.debian(f"{kind}-server")) for kind in ("redis", "valkey")
+]
+"""Kinds of engines that Debian builds with TLS; the wheel's has none."""
+
+
+async def installed(kind: str) -> Engine:
+    """The engine of that kind on the system's own path."""
+    server = shutil.which(f"{kind}-server", path=os.defpath)
+    return next(found for found in await find_engines(os.defpath) if found.server == server)
 
 
 class Pair(Struct, frozen=True):
