@@ -2,7 +2,6 @@
 
 from functools import partial
 
-import anyio
 from msgspec import structs
 
 from daemon.commands import DeleteBackup, RecordCache, RequestBackup, RequestCopy, SetCache
@@ -10,6 +9,7 @@ from daemon.errors import NotFound, Rejected
 from events.copies import CopyRequested
 from events.types import BackupDeleted
 from tests.simulation.stories import ask
+from tests.simulation.virtual import pass_time
 from tests.simulation.world import Life, Script
 from tests.support.given import ANNA
 from tests.support.samples import SECOND, SETTINGS, add_cache
@@ -47,12 +47,12 @@ async def deleted_while_copied(life: Life, seconds: float = 0.05) -> None:
     await copied(life)
     while life.view.of(CopyRequested).total() == 0 and not life.view.of(BackupDeleted):
         await life.ledger.changed(life.ledger.state)
-    await anyio.sleep(seconds)
+    await pass_time(seconds)
     while True:
         try:
             await life.ledger.execute(DeleteBackup("orders/one"), ANNA)
         except Rejected:
-            await anyio.sleep(0.05)
+            await pass_time(0.05)
         except NotFound:
             return
         else:
@@ -62,7 +62,7 @@ async def deleted_while_copied(life: Life, seconds: float = 0.05) -> None:
 async def let_go(life: Life, seconds: float = 0.3) -> None:
     """The cache's second vault is taken away, so long after a backup was asked for."""
     await copied(life)
-    await anyio.sleep(seconds)
+    await pass_time(seconds)
     await ask(life, RecordCache(SetCache("orders", copy_to=""), SETTINGS))
 
 

@@ -21,6 +21,7 @@ from tests.simulation.loop import unheard
 from tests.simulation.people import People
 from tests.simulation.setting import Setting
 from tests.simulation.storm import Storm
+from tests.simulation.virtual import pass_time
 from tests.simulation.world import Life, Plan, Script, World
 
 A_DAY = 86_400.0
@@ -138,7 +139,7 @@ class Fleet:
             die()
         else:
             self._storm.at_call = (self._dice.choice(AMBUSHES), die)
-        await anyio.sleep(A_DAY / 2)
+        await pass_time(A_DAY / 2)
 
     async def _last(self, life: Life) -> None:
         self._storm.upset = life.disturbed
@@ -157,7 +158,7 @@ class Fleet:
         while seen is not life.ledger.state:
             await life.settled()
             seen = life.ledger.state
-            await anyio.sleep(10.0)
+            await pass_time(10.0)
 
     async def _trouble(self, life: Life, tasks: TaskGroup) -> None:
         self._storm.upset = life.disturbed
@@ -180,7 +181,7 @@ class Fleet:
 
     async def _now_and_then(self, rate: float, what: Callable[[], object]) -> None:
         while True:
-            await anyio.sleep(self._dice.expovariate(rate / A_DAY))
+            await pass_time(self._dice.expovariate(rate / A_DAY))
             what()
 
     def _set_clock(self, life: Life) -> None:
@@ -195,7 +196,7 @@ class Fleet:
             self.seen["clock ahead"] += 1
             life.view.ahead = True
             life.set_clock(self._ahead)
-        await anyio.sleep(self._dice.expovariate(1 / 7200.0))
+        await pass_time(self._dice.expovariate(1 / 7200.0))
         self._put_right(life)
 
     def _put_right(self, life: Life) -> None:
@@ -214,13 +215,13 @@ class Fleet:
     async def _outage(self) -> None:
         whose = self._dice.choice(("vault", "cache"))
         self._storm.dark[whose] += 1
-        await anyio.sleep(self._dice.choice((60.0, 900.0, 3 * 3600.0, 8 * 3600.0)))
+        await pass_time(self._dice.choice((60.0, 900.0, 3 * 3600.0, 8 * 3600.0)))
         self._storm.dark[whose] -= 1
 
     async def _sweep_up(self, life: Life) -> None:
         """Rubbish is collected at set times, so that collecting is alike in every run."""
         while True:
-            await anyio.sleep(6 * 3600.0)
+            await pass_time(6 * 3600.0)
             life.loop.forget_done()
             with unheard():
                 gc.collect(1)

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from daemon.errors import BadRequest, Permanent, Transient, ValkeepError
 from tests.simulation.far import Far, Landing
+from tests.simulation.virtual import pass_time
 
 T = TypeVar("T")
 LATENCY = 0.010
@@ -141,7 +142,7 @@ class Line:
                 self.do(what, torn)
                 raise _error(fault, what)
             result = self.do(what, effect)
-            await anyio.sleep(self._weather.seconds(what))
+            await pass_time(self._weather.seconds(what))
             if fault == "after":
                 raise _error(fault, what)
             return result
@@ -155,15 +156,15 @@ class Line:
     ) -> None:
         if fault == "stuck":
             with anyio.CancelScope(shield=True):
-                await anyio.sleep(self._weather.stuck())
+                await pass_time(self._weather.stuck())
             return
         try:
             seconds = self._weather.seconds(what)
             while seconds > SIGN_SECONDS:
-                await anyio.sleep(SIGN_SECONDS)
+                await pass_time(SIGN_SECONDS)
                 seconds -= SIGN_SECONDS
                 sign()
-            await anyio.sleep(seconds)
+            await pass_time(seconds)
             if fault == "frozen":
                 await anyio.sleep_forever()
         except anyio.get_cancelled_exc_class():
@@ -171,7 +172,7 @@ class Line:
                 self.land_later(what, effect)
             raise
         if fault == "hang":
-            await anyio.sleep(HANG_SECONDS)
+            await pass_time(HANG_SECONDS)
         if fault == "late":
             self.land_later(what, effect)
         if fault in ("before", "late", "permanent", "odd", "hang"):

@@ -30,6 +30,7 @@ from events.facts import CacheName, CacheSettings
 from projections import catalog
 from tests.simulation.dice import Dice
 from tests.simulation.setting import Setting, a_policy
+from tests.simulation.virtual import pass_time
 from tests.simulation.world import Life
 from tests.support.given import ANNA
 from tests.support.samples import FILE, MAIN, SECOND
@@ -156,7 +157,7 @@ class People:
             try:
                 await life.ledger.execute(command, ANNA, KeyedBy(1000, key, key.encode()))
             except Unavailable:
-                await anyio.sleep(2.0)
+                await pass_time(2.0)
             except ValkeepError as error:
                 self._seen[f"refused: {error.code}"] += 1
                 return

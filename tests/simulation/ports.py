@@ -22,6 +22,7 @@ from events.log import Appended, Conflict, LogFailed, LogUnwritable
 from events.memory import InMemoryLog
 from tests.simulation.far import Far
 from tests.simulation.line import LATENCY, Line
+from tests.simulation.virtual import pass_time
 from tests.support.samples import PROBE, SERVER
 
 P = ParamSpec("P")
@@ -33,7 +34,7 @@ FSYNC = 0.08
 async def inline(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """The `Offload` port: takes its time, is not interrupted, and runs right here."""
     with anyio.CancelScope(shield=True):
-        await anyio.sleep(LATENCY / 10)
+        await pass_time(LATENCY / 10)
     return function(*args, **kwargs)
 
 
@@ -157,7 +158,7 @@ class FarWriter:
         """See `ObjectWriter.commit`."""
         number = self._number
         with anyio.CancelScope(shield=True):
-            await anyio.sleep(FSYNC)
+            await pass_time(FSYNC)
             await self._vault._call(f"commit {self._name}", lambda far: far.commit(number))
         self.committed = True
 
@@ -263,14 +264,14 @@ class FarLog:
         fault = self._line.fault("append")
         with self._line.doing("append"):
             with anyio.CancelScope(shield=True):
-                await anyio.sleep(self._line.seconds("append"))
+                await pass_time(self._line.seconds("append"))
                 if fault not in (None, "after"):
                     raise LogUnwritable("the disk is full", "make room")
                 answers = await self._inner.append(commits)
                 self._stored(answers)
                 if fault == "after":
                     raise LogFailed("the disk failed while it wrote", "start again")
-            await anyio.sleep(self._line.seconds("append"))
+            await pass_time(self._line.seconds("append"))
         return answers
 
     def _stored(self, answers: Sequence[Appended | Conflict]) -> None:

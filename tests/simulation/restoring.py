@@ -21,6 +21,7 @@ from events.facts import CacheSettings
 from tests.simulation.far import Far
 from tests.simulation.servers import SETTINGS, FarServer
 from tests.simulation.stories import ask
+from tests.simulation.virtual import pass_time
 from tests.simulation.world import Life, Script
 from tests.support.samples import MAIN
 
@@ -68,7 +69,7 @@ def _adding(name: str, *, url: str) -> RecordCache:
 async def _write(life: Life) -> None:
     while True:
         life.line.far.servers[USERS].write()
-        await anyio.sleep(WRITES_EVERY)
+        await pass_time(WRITES_EVERY)
 
 
 async def among_writes(story: Script, life: Life) -> None:
@@ -132,7 +133,7 @@ async def with_a_restart(story: Script, at: float, life: Life) -> None:
     """The target is killed at an instant, and is there again at once."""
 
     async def restart() -> None:
-        await anyio.sleep(at)
+        await pass_time(at)
         life.line.far.servers[USERS].restart()
 
     async with anyio.create_task_group() as tasks:

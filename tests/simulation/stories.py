@@ -12,6 +12,7 @@ from msgspec import Struct
 from daemon.commands import Command, DeleteBackup, RemoveCache, RequestBackup
 from daemon.errors import Unavailable, ValkeepError
 from daemon.ledger import KeyedBy
+from tests.simulation.virtual import pass_time
 from tests.simulation.world import Life, Plan, Script, World
 from tests.support.given import ANNA
 from tests.support.samples import add_cache
@@ -24,7 +25,7 @@ async def ask(life: Life, command: Command) -> None:
         try:
             await life.ledger.execute(command, ANNA, KeyedBy(1000, key, key.encode()))
         except Unavailable:
-            await anyio.sleep(1.0)
+            await pass_time(1.0)
         except ValkeepError:
             return
         else:
@@ -55,7 +56,7 @@ async def deletion(life: Life) -> None:
 async def removal(life: Life, seconds: float = 0.05) -> None:
     """A cache is removed so long after its backup was asked for: in the middle of it."""
     await one_backup(life)
-    await anyio.sleep(seconds)
+    await pass_time(seconds)
     await ask(life, RemoveCache("orders"))
 
 

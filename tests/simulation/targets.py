@@ -28,6 +28,7 @@ from events.facts import CacheSettings, TargetFacts, TrialFacts
 from tests.simulation.far import Far
 from tests.simulation.line import Line
 from tests.simulation.servers import FarServer, Loading
+from tests.simulation.virtual import pass_time
 from tests.support.samples import SERVER
 
 COMMAND_SECONDS = 30.0
@@ -110,7 +111,7 @@ class FarWire(Wire):
     async def receive(self) -> bytes:
         """See `Wire.receive`."""
         while True:
-            await anyio.sleep(LOOK_SECONDS)
+            await pass_time(LOOK_SECONDS)
             server = self._server
             if not server.linked or server.links != self._link:
                 return b""
@@ -159,7 +160,7 @@ class FarListener:
         """See `Listener.replica`."""
         with anyio.move_on_after(within_seconds):
             while True:
-                await anyio.sleep(LOOK_SECONDS)
+                await pass_time(LOOK_SECONDS)
                 server = self._line.far.servers[self._url]
                 comes = server.primary == self.address and not server.linked
                 if comes and (found := self._let_in(server)) is not None:

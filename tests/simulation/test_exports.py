@@ -3,7 +3,6 @@
 What is asked for is done in the next life, and a backup that is exported is held until then.
 """
 
-import anyio
 import pytest
 
 from daemon.commands import DeleteBackup, RequestExport
@@ -11,6 +10,7 @@ from projections.exports import Export
 from tests.simulation.line import FaultKind, Weather
 from tests.simulation.outlets import OUTLET
 from tests.simulation.stories import ask, one_backup
+from tests.simulation.virtual import pass_time
 from tests.simulation.world import Life, Plan, World
 
 FILE = "orders-one-0000.rdb"
@@ -106,7 +106,7 @@ def test_deleted_while_it_is_exported(past: World, tick: int) -> None:
 
     async def story(life: Life) -> None:
         await ask(life, RequestExport("orders/one", "s3://team/rdb"))
-        await anyio.sleep(tick / 100)
+        await pass_time(tick / 100)
         await ask(life, DeleteBackup("orders/one"))
         await life.settled()
 

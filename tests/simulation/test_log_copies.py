@@ -19,7 +19,7 @@ from daemon.storage.vault import ObjectName
 from tests.simulation.line import FaultKind, Weather
 from tests.simulation.ports import FarClock, FarVault, inline
 from tests.simulation.stories import ask, length
-from tests.simulation.virtual import CountedIds
+from tests.simulation.virtual import CountedIds, pass_time
 from tests.simulation.world import Life, Plan, World
 from tests.support.offload import THREADS
 from tests.support.samples import HERE, MAIN, add_cache
@@ -46,8 +46,8 @@ async def keeping(life: Life, backups: int = 2, calm: float = 70.0) -> None:
         for number in range(backups):
             await ask(life, RequestBackup("orders", f"number-{number}"))
             await life.settled()
-            await anyio.sleep(70.0)
-        await anyio.sleep(calm)
+            await pass_time(70.0)
+        await pass_time(calm)
         tasks.cancel_scope.cancel()
 
 

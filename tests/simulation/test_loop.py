@@ -9,7 +9,7 @@ from anyio import to_thread
 
 from daemon.storage.one_error import one_error
 from tests.simulation.loop import Deadlock, Escape, Livelock, ProcessKilled, VirtualLoop
-from tests.simulation.virtual import orderly_scopes, virtually
+from tests.simulation.virtual import orderly_scopes, pass_time, virtually
 
 
 def test_time_jumps() -> None:
@@ -19,7 +19,7 @@ def test_time_jumps() -> None:
         seen: list[str] = []
 
         async def after(seconds: float, name: str) -> None:
-            await anyio.sleep(seconds)
+            await pass_time(seconds)
             seen.append(f"{name} at {anyio.current_time()}")
 
         async with anyio.create_task_group() as tasks:
@@ -74,7 +74,7 @@ def test_kill_runs_nothing_more() -> None:
     async def main() -> None:
         try:
             seen.append("begun")
-            await anyio.sleep(1.0)
+            await pass_time(1.0)
             seen.append("not reached")
         finally:
             seen.append("cleaned up")

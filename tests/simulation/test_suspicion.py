@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-import anyio
-
 from daemon.commands import (
     AcknowledgeBackup,
     AddCache,
@@ -14,6 +12,7 @@ from daemon.commands import (
 from daemon.ledger import KeyedBy
 from projections.catalog import Backup
 from projections.doubts import suspects
+from tests.simulation.virtual import pass_time
 from tests.simulation.world import Life, World
 from tests.support.given import ANNA
 from tests.support.samples import ORDERS, SETTINGS
@@ -36,7 +35,7 @@ async def made(life: Life, keys: Sequence[int]) -> None:
         life.line.far.keys = keys_now
         await _tell(life, RequestAutoBackup("orders"), f"auto-{number}")
         await life.settled()
-        await anyio.sleep(60.0)
+        await pass_time(60.0)
 
 
 async def _tell(life: Life, command: RecordCache | RequestAutoBackup, key: str) -> None:
@@ -46,7 +45,7 @@ async def _tell(life: Life, command: RecordCache | RequestAutoBackup, key: str) 
 async def fallen(life: Life) -> None:
     """A cache is emptied between two backups, and filled again; days pass, and nobody looks."""
     await made(life, (100, 100, 100, 1, 100))
-    await anyio.sleep(3 * A_DAY)
+    await pass_time(3 * A_DAY)
 
 
 async def acknowledged(life: Life) -> None:
@@ -57,7 +56,7 @@ async def acknowledged(life: Life) -> None:
         for number in range(4):
             await _tell(life, RequestAutoBackup("orders"), f"then-{number}")
             await life.settled()
-    await anyio.sleep(3 * A_DAY)
+    await pass_time(3 * A_DAY)
 
 
 def _suspect(life: Life) -> Backup:

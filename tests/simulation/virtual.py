@@ -4,6 +4,7 @@ Knows the loop and the one place where anyio's order of events depends on addres
 nothing of what runs.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator, MutableSet
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -84,6 +85,16 @@ def virtually(main: Callable[[], Awaitable[T]], *, start: float = 0.0) -> T:
     assert [] == left
     assert [] == troubles
     return result
+
+
+async def pass_time(seconds: float) -> None:
+    """Let virtual time pass. Nobody waits: a loop that has nothing else to do jumps to then.
+
+    Raises `Escape` where time is real, so that no test can sleep by this.
+    """
+    if not isinstance(asyncio.get_running_loop(), VirtualLoop):
+        raise Escape("time passes by itself here: wait for what is to happen")
+    await anyio.sleep(seconds)
 
 
 class VirtualClock:

@@ -47,7 +47,7 @@ from tests.simulation.outlets import FarOutlets
 from tests.simulation.ports import FarCaches, FarClock, FarLog, FarVault, inline
 from tests.simulation.targets import FarPlanning, FarUndo, no_password
 from tests.simulation.view import View
-from tests.simulation.virtual import CountedIds, orderly_scopes
+from tests.simulation.virtual import CountedIds, orderly_scopes, pass_time
 from tests.support.samples import HERE, MAIN, SECOND
 
 DOWN_SECONDS = 3.0
@@ -288,7 +288,7 @@ class _Run:
             with anyio.CancelScope() as self._talk:
                 await self._script(life)
             if self._talk.cancelled_caught:
-                await anyio.sleep(1.0)  # the command may be on its way to the log
+                await pass_time(1.0)  # the command may be on its way to the log
             with anyio.fail_after(PATIENCE_SECONDS):
                 await life.settled()
             at = [landing.at for landing in self.far.late if landing.calls is None]

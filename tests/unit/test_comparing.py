@@ -22,10 +22,9 @@ from events.differences import ComparisonId
 from events.facts import Failure
 from events.types import CacheRegistered, Event, SnapshotTaken
 from projections.work import ComparisonWork, Work
-from tests.simulation.ports import inline
-from tests.simulation.virtual import virtually
+from tests.simulation.virtual import pass_time, virtually
 from tests.support.given import ANNA
-from tests.support.offload import THREADS
+from tests.support.offload import THREADS, at_once
 from tests.support.samples import (
     B1,
     B2,
@@ -123,7 +122,7 @@ async def test_version_that_no_engine_reads_is_refused_first(tmp_path: Path) -> 
 @pytest.fixture
 def shelf(tmp_path: Path) -> Iterator[NameShelf]:
     """An empty one."""
-    with closing(NameShelf(tmp_path, inline)) as shelf:
+    with closing(NameShelf(tmp_path, at_once)) as shelf:
         yield shelf
 
 
@@ -184,9 +183,9 @@ def test_names_are_kept_for_some_minutes(shelf: NameShelf) -> None:
     async def main() -> None:
         async with shelf.keeping(ComparisonId("x"), 0) as keeping:
             await keeping.take(KEYS)
-        await anyio.sleep(shelves.KEPT_SECONDS - 1)
+        await pass_time(shelves.KEPT_SECONDS - 1)
         assert len(KEYS) == len(await told(shelf, "x"))
-        await anyio.sleep(2)
+        await pass_time(2)
         with pytest.raises(NotFound):
             await told(shelf, "x")
 
@@ -202,11 +201,11 @@ def test_one_comparison_at_a_time() -> None:
             ComparisonRequested(ORDERS, ComparisonId(name), B1, ORDERS) for name in ("x1", "x2")
         ]
         async with bench(lambda _: _idle, *history, *asked) as b:
-            await anyio.sleep(10)
+            await pass_time(10)
             assert [ComparisonWork(ComparisonId("x1"), ORDERS)] == [w for _, w in b.hand.begun]
 
             await b.ledger.execute(CancelComparison("x1"), ANNA)
-            await anyio.sleep(10)
+            await pass_time(10)
             assert ["x1", "x2"] == [getattr(w, "comparison_id", "") for _, w in b.hand.begun]
 
     virtually(main)

@@ -28,7 +28,7 @@ from events.log import EventLog, LogFailed
 from events.memory import InMemoryLog
 from events.types import BackupRequested, CacheRegistered, stream_of
 from projections.state import State, fold
-from tests.simulation.virtual import START, CountedIds, VirtualClock, virtually
+from tests.simulation.virtual import START, CountedIds, VirtualClock, pass_time, virtually
 from tests.support.given import ANNA, DAEMON
 from tests.support.logs import SlowLog, full_disk
 from tests.support.samples import HERE, ORDERS, SETTINGS, USERS, add_cache, registered
@@ -107,9 +107,9 @@ def test_state_is_what_is_durable() -> None:
     async def main() -> None:
         async with running(SlowLog(InMemoryLog())) as ledger, anyio.create_task_group() as tasks:
             tasks.start_soon(ledger.execute, add_cache("orders"), ANNA)
-            await anyio.sleep(0.9)
+            await pass_time(0.9)
             assert {} == dict(ledger.state.caches)
-            await anyio.sleep(0.2)
+            await pass_time(0.2)
             assert [ORDERS] == list(ledger.state.caches)
 
     virtually(main)
@@ -189,7 +189,7 @@ def test_failed_append_fails_every_caller() -> None:
             log.failures.append(full_disk())
 
             async def late() -> Outcome:
-                await anyio.sleep(0.2)
+                await pass_time(0.2)
                 return await ledger.execute(BACKUP, ANNA)
 
             answers = await together(
@@ -289,7 +289,7 @@ def test_append_and_fold_are_one_step(seconds: float) -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(ledger.run)
             tasks.start_soon(ledger.execute, add_cache("orders"), ANNA)
-            await anyio.sleep(seconds)
+            await pass_time(seconds)
             tasks.cancel_scope.cancel()
         assert ledger.state == await folded(log)
         assert 1 == ledger.state.position == log.stored

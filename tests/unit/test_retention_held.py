@@ -24,7 +24,7 @@ from events import codec
 from events.facts import BackupId, Policy
 from events.memory import InMemoryLog
 from events.types import PolicySet, RetentionExpired
-from tests.simulation.virtual import START, CountedIds, VirtualClock, virtually
+from tests.simulation.virtual import START, CountedIds, VirtualClock, pass_time, virtually
 from tests.support.given import ANNA, DAEMON, At
 from tests.support.samples import (
     B1,
@@ -91,7 +91,7 @@ def test_what_expires_in_the_course_of_time_goes_at_its_instant() -> None:
     async def main() -> None:
         made = await house()
         async with made.daemon():
-            await anyio.sleep(3 * 86_400)
+            await pass_time(3 * 86_400)
         assert [(OLD + 7 * DAY, B1)] == await made.expired()
 
     virtually(main)
@@ -104,10 +104,10 @@ def test_a_leap_forward_deletes_nothing_for_an_hour() -> None:
         made = await house()
         with capture_logs() as lines:
             async with made.daemon():
-                await anyio.sleep(600)
+                await pass_time(600)
                 made.clock.set_by(365 * DAY)
                 leapt = made.clock.now()
-                await anyio.sleep(7200)
+                await pass_time(7200)
         ((at, backup_id),) = await made.expired()
         assert B1 == backup_id
         assert HOUR <= at - leapt <= HOUR + timedelta(minutes=2)
@@ -124,11 +124,11 @@ def test_a_clock_that_is_put_right_in_time_costs_no_backup() -> None:
     async def main() -> None:
         made = await house()
         async with made.daemon():
-            await anyio.sleep(600)
+            await pass_time(600)
             made.clock.set_by(365 * DAY)
-            await anyio.sleep(1800)
+            await pass_time(1800)
             made.clock.set_by(-365 * DAY)
-            await anyio.sleep(8 * 3600)
+            await pass_time(8 * 3600)
             assert [] == await made.expired()
 
     virtually(main)
@@ -142,7 +142,7 @@ def test_a_leap_of_less_than_a_day_is_none() -> None:
         with capture_logs() as lines:
             async with made.daemon():
                 made.clock.set_by(20 * HOUR)
-                await anyio.sleep(6 * 3600)
+                await pass_time(6 * 3600)
         ((at, _),) = await made.expired()
         assert at == OLD + 7 * DAY
         assert "retention held" not in {line["event"] for line in lines}
@@ -157,7 +157,7 @@ def test_a_host_that_was_suspended_for_days_waits_an_hour() -> None:
         made = await house()
         async with made.daemon():
             made.clock.set_by(3 * DAY)
-            await anyio.sleep(7200)
+            await pass_time(7200)
         assert [B1] == [backup_id for _, backup_id in await made.expired()]
 
     virtually(main)
@@ -171,7 +171,7 @@ def test_a_start_after_months_deletes_nothing_for_an_hour() -> None:
         made.clock.set_by(31 * DAY)
         began = made.clock.now()
         async with made.daemon():
-            await anyio.sleep(7200)
+            await pass_time(7200)
         ((at, _),) = await made.expired()
         assert HOUR <= at - began <= HOUR + timedelta(minutes=2)
 
@@ -187,10 +187,10 @@ def test_starting_it_again_is_no_way_around_the_hour() -> None:
         began = made.clock.now()
         for _ in range(3):
             async with made.daemon():
-                await anyio.sleep(900)
+                await pass_time(900)
             assert [] == await made.expired()
         async with made.daemon():
-            await anyio.sleep(7200)
+            await pass_time(7200)
         ((at, _),) = await made.expired()
         assert HOUR <= at - began <= HOUR + timedelta(minutes=2)
 
@@ -205,7 +205,7 @@ def test_a_start_after_a_holiday_deletes_at_once() -> None:
         made.clock.set_by(21 * DAY)
         began = made.clock.now()
         async with made.daemon():
-            await anyio.sleep(60)
+            await pass_time(60)
         assert [(began, B1)] == await made.expired()
 
     virtually(main)
@@ -218,10 +218,10 @@ def test_a_clock_that_was_ahead_once_holds_nothing_later() -> None:
         made = await house()
         made.clock.set_by(400 * DAY)
         async with made.daemon():
-            await anyio.sleep(60)
+            await pass_time(60)
         made.clock.set_by(-397 * DAY)
         async with made.daemon():
-            await anyio.sleep(60)
+            await pass_time(60)
             assert [B1] == [backup_id for _, backup_id in await made.expired()]
 
     virtually(main)
@@ -237,7 +237,7 @@ def test_a_held_retention_still_makes_backups() -> None:
             window = f"{made.clock.now():%H:%M}+15m"
             change = PolicyChange(auto=True, windows=(window,))
             await ledger.execute(SetPolicy("orders", change), ANNA)
-            await anyio.sleep(1200)
+            await pass_time(1200)
             *_, backup = ledger.state.catalog[ORDERS].values()
             assert ("auto", 3) == (backup.kind, len(ledger.state.catalog[ORDERS]))
             assert [] == await made.expired()
@@ -253,11 +253,11 @@ def test_the_end_of_a_restore_into_another_cache_lets_its_source_go() -> None:
         async with made.daemon() as ledger:
             await ledger.execute(RequestRestore(B1, to="users"), ANNA)
             (restore_id,) = ledger.state.restores
-            await anyio.sleep(3 * 86_400)
+            await pass_time(3 * 86_400)
             assert [] == await made.expired()
             await ledger.execute(ReportRestoreFailed(restore_id, OUTSIDE), DAEMON)
             ended = made.clock.now()
-            await anyio.sleep(1)
+            await pass_time(1)
         assert [(ended, B1)] == await made.expired()
 
     virtually(main)

@@ -27,7 +27,7 @@ from events.types import BackupRequested, BackupSkipped, Event, PolicySet, Windo
 from projections.occurrences import instant, occurrences
 from projections.schedule import Agenda, agenda
 from projections.state import State
-from tests.simulation.virtual import START, CountedIds, VirtualClock, virtually
+from tests.simulation.virtual import START, CountedIds, VirtualClock, pass_time, virtually
 from tests.support.given import ANNA, At
 from tests.support.logs import SlowLog, full_disk
 from tests.support.samples import (
@@ -55,7 +55,7 @@ class House:
 
     async def until(self, at: datetime) -> None:
         """Let time pass until the wall clock shows an instant."""
-        await anyio.sleep((at - self.clock.now()).total_seconds())
+        await pass_time((at - self.clock.now()).total_seconds())
 
     async def told(self, kind: type[E]) -> list[tuple[datetime, E]]:
         """All events of a kind in the log, and when they came."""
@@ -164,14 +164,14 @@ def test_only_caches_that_changed_or_are_due_are_looked_at(looks: Counter[CacheN
     async def main() -> None:
         names = many(300)
         async with house(await log_of(*names)) as made:
-            await anyio.sleep(60)
+            await pass_time(60)
             assert 300 == looks.total()
             looks.clear()
-            await anyio.sleep(3 * 3600)
+            await pass_time(3 * 3600)
             assert {} == looks
             change = RecordCache(SetCache(names[7], url=OTHER_SETTINGS.url), OTHER_SETTINGS)
             await made.ledger.execute(change, ANNA)
-            await anyio.sleep(1)
+            await pass_time(1)
             assert {names[7]: 1} == looks
 
     virtually(main)
@@ -183,12 +183,12 @@ def test_a_storm_of_changes_costs_one_look_each(looks: Counter[CacheName]) -> No
     async def main() -> None:
         log = SlowLog(await log_of(*many(100)), seconds=0.01)
         async with house(log) as made:
-            await anyio.sleep(1)
+            await pass_time(1)
             looks.clear()
             for number in range(100):
                 change = SetPolicy("cache-00000", PolicyChange(retention_days=1 + number))
                 await made.ledger.execute(change, ANNA)
-            await anyio.sleep(1)
+            await pass_time(1)
         assert ["cache-00000"] == list(looks)
         assert looks.total() <= 100
 
@@ -203,7 +203,7 @@ def test_after_more_changes_than_are_remembered_all_caches_are_looked_at(
 
     async def main() -> None:
         async with house(await log_of(*many(10))) as made:
-            await anyio.sleep(1)
+            await pass_time(1)
             looks.clear()
             async with anyio.create_task_group() as tasks:
                 for name in many(10):
@@ -250,10 +250,10 @@ def test_windows_that_a_clock_leapt_over_are_missed_within_a_minute() -> None:
 
     async def main() -> None:
         async with house(await log_of(ORDERS)) as made:
-            await anyio.sleep(600)
+            await pass_time(600)
             made.clock.set_by(6 * HOUR)
             leapt = made.clock.now()
-            await anyio.sleep(3600)
+            await pass_time(3600)
             ((at, missed),) = await made.told(WindowMissed)
         assert at - leapt <= MINUTE
         assert "the clock was set" in missed.reason
@@ -267,7 +267,7 @@ def test_a_clock_that_was_ahead_leaves_no_deadline_behind() -> None:
     async def main() -> None:
         clock = VirtualClock(START + 365 * DAY)
         async with house(await log_of(ORDERS), clock=clock) as made:
-            await anyio.sleep(60)
+            await pass_time(60)
             made.clock.set_by(-365 * DAY)
             await made.until(START + 6 * HOUR)
             asked = [at for at, _ in await made.told(BackupRequested)]
@@ -285,14 +285,14 @@ def test_a_clock_that_is_slewed_causes_no_looking_around(
     async def main() -> None:
         names = many(50)
         async with house(await log_of(*names)) as made:
-            await anyio.sleep(61)
+            await pass_time(61)
             looks.clear()
             for days in (1, 2):
                 change = SetPolicy(names[0], PolicyChange(retention_days=days))
                 await made.ledger.execute(change, ANNA)
                 await anyio.wait_all_tasks_blocked()
                 made.clock.set_by(timedelta(seconds=-step))
-            await anyio.sleep(600)
+            await pass_time(600)
         assert [names[0]] == list(looks)
 
     virtually(main)
@@ -323,11 +323,11 @@ def test_corrections_that_add_up_are_noticed(looks: Counter[CacheName]) -> None:
 
     async def main() -> None:
         async with house(await log_of(*many(3))) as made:
-            await anyio.sleep(1)
+            await pass_time(1)
             looks.clear()
             for _ in range(4):
                 made.clock.set_by(timedelta(seconds=-60.5))
-                await anyio.sleep(60)
+                await pass_time(60)
         assert set(many(3)) == set(looks)
 
     virtually(main)
@@ -365,7 +365,7 @@ def test_no_window_is_lost_to_a_log_that_was_unwritable_all_through_it() -> None
             log.failures.extend(full_disk() for _ in range(400))
             await made.until(START + 12 * HOUR)
             log.failures.clear()
-            await anyio.sleep(120)
+            await pass_time(120)
             missed = [event for _, event in await made.told(WindowMissed)]
         assert {ORDERS, USERS} == {event.cache for event in missed}
         assert 2 == len(missed)
@@ -445,7 +445,7 @@ def test_a_changed_policy_moves_the_deadline() -> None:
     async def main() -> None:
         policy = Policy(auto=True, windows=(Window(start="13:00", minutes=15),))
         async with house(await log_of(ORDERS)) as made:
-            await anyio.sleep(60)
+            await pass_time(60)
             change = PolicyChange(windows=("13:00+15m",))
             await made.ledger.execute(SetPolicy("orders", change), ANNA)
             await made.until(START + 10 * HOUR)
@@ -462,7 +462,7 @@ def test_an_impossible_clock_is_waited_out() -> None:
         await stock(log, *(At(LONG_AGO, event) for event in scheduled(ORDERS)))
         clock = VirtualClock(datetime(1970, 1, 1, tzinfo=START.tzinfo))
         async with house(log, clock=clock) as made:
-            await anyio.sleep(3 * 86_400)
+            await pass_time(3 * 86_400)
             assert [] == await made.told(BackupRequested)
             clock.set_by(START - clock.now())
             await made.until(START + 6 * HOUR)

@@ -49,7 +49,7 @@ from events.types import (
     stream_of,
 )
 from projections.work import BackupWork, DeletionWork, RestoreWork, SweepWork, UndoWork, Work
-from tests.simulation.virtual import START, CountedIds, VirtualClock, virtually
+from tests.simulation.virtual import START, CountedIds, VirtualClock, pass_time, virtually
 from tests.support.given import ANNA, DAEMON
 from tests.support.samples import (
     B1,
@@ -169,7 +169,7 @@ def making(seconds: float) -> Callable[[Ledger], Deed]:
                         await ledger.execute(StartAttempt(work.backup_id), DAEMON)
                     except Rejected:
                         return
-                    await anyio.sleep(seconds)
+                    await pass_time(seconds)
                     await ledger.execute(ReportStored(work.backup_id, STORED), DAEMON)
                 case SweepWork():
                     await ledger.execute(ReportSwept(work.backup_id), DAEMON)
@@ -202,9 +202,9 @@ def test_so_many_backups_at_a_time() -> None:
         caches = [at_host(f"host-{cache}", cache) for cache in (C1, C2, C3)]
         asked = [requested(b, cache=c) for b, c in ((B1, C1), (B2, C2), (B3, C3))]
         async with bench(making(10), *caches, *asked, backups=2) as b:
-            await anyio.sleep(9)
+            await pass_time(9)
             assert [BackupWork(B1, C1), BackupWork(B2, C2)] == b.hand.order()
-            await anyio.sleep(2)
+            await pass_time(2)
             assert BackupWork(B3, C3) == b.hand.order()[2]
             assert [0.0, 0.0, 10.0] == b.hand.times()
 
@@ -218,7 +218,7 @@ def test_one_snapshot_per_host() -> None:
         caches = [at_host("one", C1), at_host("one", C2), at_host("other", C3)]
         asked = [requested(b, cache=c) for b, c in ((B1, C1), (B2, C2), (B3, C3))]
         async with bench(making(10), *caches, *asked, backups=3) as b:
-            await anyio.sleep(25)
+            await pass_time(25)
             assert [(0.0, B1), (0.0, B3), (10.0, B2)] == [
                 (at, work.backup_id) for at, work in b.hand.begun if isinstance(work, BackupWork)
             ]
@@ -239,7 +239,7 @@ def test_host_of_the_chosen_node_counts() -> None:
         ]
         asked = [requested(b, cache=c) for b, c in ((B1, C1), (B2, C2), (B3, C3))]
         async with bench(making(10), *caches, *asked, backups=3) as b:
-            await anyio.sleep(25)
+            await pass_time(25)
             assert [(0.0, B1), (0.0, B2), (10.0, B3)] == [
                 (at, work.backup_id) for at, work in b.hand.begun if isinstance(work, BackupWork)
             ]
@@ -260,7 +260,7 @@ def test_safety_backup_is_always_admitted() -> None:
             requested(B3, cache=USERS, kind="safety"),
         ]
         async with bench(making(10), *story, backups=1) as b:
-            await anyio.sleep(1)
+            await pass_time(1)
             assert BackupWork(B2, ORDERS) in b.hand.order()
             assert BackupWork(B3, USERS, safety=True) in b.hand.order()
 
@@ -274,7 +274,7 @@ def test_removals_are_not_limited() -> None:
         dying = DeletionRequested(cache=USERS, backup_id=B2, reason="command")
         story = [registered(), registered(USERS), requested(B1), *complete(B2, cache=USERS), dying]
         async with bench(making(10), *story, backups=1) as b:
-            await anyio.sleep(1)
+            await pass_time(1)
             assert {BackupWork(B1, ORDERS), DeletionWork(B2, USERS)} == set(b.hand.order())
 
     virtually(main)
@@ -285,7 +285,7 @@ def test_work_that_gets_nowhere_rests() -> None:
 
     async def main() -> None:
         async with bench(doing_nothing, registered(), requested()) as b:
-            await anyio.sleep(1000)
+            await pass_time(1000)
             times = b.hand.times()
         rests = [later - earlier for earlier, later in pairwise(times)]
         for rest, least in zip(rests, [1, 2, 4, 8, 16, 32, *[60] * 20], strict=False):
@@ -301,7 +301,7 @@ def test_rest_ends_with_the_work() -> None:
     async def main() -> None:
         story = (registered(), *running(), _failed_by_us(), _retry(0.0))
         async with bench(making(1), *story) as b:
-            await anyio.sleep(10)
+            await pass_time(10)
             assert [SweepWork(B1, ORDERS), BackupWork(B1, ORDERS)] == b.hand.order()
             assert [0.0, 0.0] == b.hand.times()
 
@@ -325,7 +325,7 @@ def test_failure_of_one_leaves_others_alone() -> None:
         story: list[Event] = [at_host("a", C1), at_host("b", C2), requested(B1, cache=C1)]
         with capture_logs() as logs:
             async with bench(failing, *story, requested(B2, cache=C2)) as b:
-                await anyio.sleep(5)
+                await pass_time(5)
                 assert "complete" == b.ledger.state.catalog[C2][B2].phase
                 assert [] == b.hand.crashes
                 assert b.hand.order().count(BackupWork(B1, C1)) >= 2
@@ -351,13 +351,13 @@ def test_crash_is_recorded_and_others_go_on() -> None:
         story: list[Event] = [at_host("a", C1), at_host("b", C2), requested(B1, cache=C1)]
         with capture_logs() as logs:
             async with bench(crashing, *story, requested(B2, cache=C2)) as b:
-                await anyio.sleep(0.9)
+                await pass_time(0.9)
                 ((work, failure),) = b.hand.crashes
                 assert BackupWork(B1, C1) == work
                 assert "bug" == failure.code
                 assert "KeyError" in failure.message
                 assert "secret" not in failure.message
-                await anyio.sleep(1)
+                await pass_time(1)
                 assert "complete" == b.ledger.state.catalog[C2][B2].phase
         assert "work crashed" in {line["event"] for line in logs}
 
@@ -369,9 +369,9 @@ def test_unwanted_work_is_stopped() -> None:
 
     async def main() -> None:
         async with bench(making(1000), registered(), requested()) as b:
-            await anyio.sleep(5)
+            await pass_time(5)
             await b.ledger.execute(RemoveCache("orders"), ANNA)
-            await anyio.sleep(0.01)
+            await pass_time(0.01)
             assert (5.0, BackupWork(B1, ORDERS)) == b.hand.ended[0]
             assert SweepWork(B1, ORDERS) in b.hand.order()
             assert b.worker.board.standing(B1) is None
@@ -395,15 +395,15 @@ def test_sweep_waits_for_the_stopped_attempt() -> None:
             finally:
                 if isinstance(work, BackupWork):
                     with anyio.CancelScope(shield=True):
-                        await anyio.sleep(7)
+                        await pass_time(7)
 
         return deed
 
     async def main() -> None:
         async with bench(slow_to_stop, registered(), requested()) as b:
-            await anyio.sleep(5)
+            await pass_time(5)
             await b.ledger.execute(RemoveCache("orders"), ANNA)
-            await anyio.sleep(10)
+            await pass_time(10)
             assert [(0.0, BackupWork(B1, ORDERS)), (12.0, SweepWork(B1, ORDERS))] == b.hand.begun
 
     virtually(main)
@@ -414,9 +414,9 @@ def test_new_work_starts_at_once() -> None:
 
     async def main() -> None:
         async with bench(making(1), registered()) as b:
-            await anyio.sleep(33.25)
+            await pass_time(33.25)
             await b.ledger.execute(RequestBackup("orders", "one"), ANNA)
-            await anyio.sleep(0.01)
+            await pass_time(0.01)
             assert [33.25] == b.hand.times()
 
     virtually(main)
@@ -427,7 +427,7 @@ def test_waiting_work_starts_when_the_way_is_free() -> None:
 
     async def main() -> None:
         async with bench(making(10), registered(), requested(B1), requested(B2)) as b:
-            await anyio.sleep(15)
+            await pass_time(15)
             assert [0.0, 10.0] == b.hand.times()
 
     virtually(main)
@@ -451,7 +451,7 @@ def test_retry_starts_at_its_instant() -> None:
     async def main() -> None:
         story = (registered(), *running(), _failed_by_us(), _retry(12.5), swept())
         async with bench(making(1), *story) as b:
-            await anyio.sleep(20)
+            await pass_time(20)
             assert [12.5] == b.hand.times()
 
     virtually(main)
@@ -471,7 +471,7 @@ def test_past_instants_do_not_hide_the_next() -> None:
             ]
         busy = running(B3, cache=C1)[1:]
         async with bench(doing_nothing, *story, *busy) as b:
-            await anyio.sleep(14)
+            await pass_time(14)
             first = next(at for at, work in b.hand.begun if work == BackupWork(B2, C2))
             assert 12.5 <= first < 12.6
             assert BackupWork(B1, C1) not in b.hand.order()
@@ -486,9 +486,9 @@ def test_clock_that_is_set_is_noticed() -> None:
         clock = VirtualClock()
         story = (registered(), *running(), _failed_by_us(), _retry(3600), swept())
         async with bench(making(1), *story, clock=clock) as b:
-            await anyio.sleep(10)
+            await pass_time(10)
             clock.set_by(timedelta(hours=2))
-            await anyio.sleep(60)
+            await pass_time(60)
             (begun,) = b.hand.times()
             assert begun <= 70
 
@@ -510,9 +510,9 @@ def test_no_instant_falls_between_two_looks() -> None:
     async def main(due: float) -> list[float]:
         story = (registered(), *running(), _failed_by_us(), _retry(due), swept())
         async with bench(making(1), *story, clock=TickingClock()) as b:
-            await anyio.sleep(10)
+            await pass_time(10)
             await b.ledger.execute(add_cache("another"), ANNA)
-            await anyio.sleep(2)
+            await pass_time(2)
             return b.hand.times()
 
     for quarter in range(60):
@@ -532,7 +532,7 @@ def test_idle_worker_looks_once_a_minute() -> None:
                 return super().now()
 
         async with bench(making(1), registered(), clock=Counting()):
-            await anyio.sleep(3600)
+            await pass_time(3600)
         assert looks <= 3 * 61
 
     virtually(main)
@@ -543,7 +543,7 @@ def test_worker_stops_with_its_actors() -> None:
 
     async def main() -> None:
         async with bench(making(1000), registered(), requested()) as b:
-            await anyio.sleep(5)
+            await pass_time(5)
             b.tasks.cancel_scope.cancel()
         assert [(5.0, BackupWork(B1, ORDERS))] == b.hand.ended
 
@@ -556,7 +556,7 @@ def test_progress_is_on_the_board() -> None:
     async def main() -> None:
         story = (registered(), registered(USERS), *complete(B1), *under_way(B1, to=USERS))
         async with bench(making(10), *story, requested(B2)) as b:
-            await anyio.sleep(5)
+            await pass_time(5)
             for work_id in (B2, R1):
                 standing = b.worker.board.standing(work_id)
                 assert standing is not None

@@ -14,7 +14,7 @@ from daemon.ledger import Ledger
 from daemon.ports import Progress
 from projections.work import BackupWork, SweepWork, UndoWork, Work
 from tests.simulation.loop import VirtualLoop
-from tests.simulation.virtual import virtually
+from tests.simulation.virtual import pass_time, virtually
 from tests.support.given import ANNA, DAEMON
 from tests.support.samples import B1, B2, ORDERS, R1, USERS, registered, requested, under_way
 from tests.unit.test_worker import C1, C2, Deed, at_host, bench
@@ -35,7 +35,7 @@ def hanging(seconds: float, *, shielded: bool, signs: float = 0.0) -> Callable[[
             end = anyio.current_time() + seconds
             with anyio.CancelScope(shield=shielded):
                 while signs and anyio.current_time() < end:
-                    await anyio.sleep(signs)
+                    await pass_time(signs)
                     progress.advance(0)
                 await anyio.sleep_until(end)
 
@@ -50,9 +50,9 @@ def test_silent_work_is_told_to_end() -> None:
     async def main() -> None:
         story = (registered(), requested())
         async with bench(hanging(9e9, shielded=False), *story) as b:
-            await anyio.sleep(LIMIT - 1)
+            await pass_time(LIMIT - 1)
             assert [] == b.hand.ended
-            await anyio.sleep(62)
+            await pass_time(62)
             ((work, failure),) = b.hand.crashes
             assert (BackupWork(B1, ORDERS), "stalled") == (work, failure.code)
             assert "'storing'" in failure.message
@@ -69,7 +69,7 @@ def test_signs_of_life_are_heeded() -> None:
         async with bench(
             hanging(30_000, shielded=False, signs=LIMIT - 70), registered(), requested()
         ) as b:
-            await anyio.sleep(29_000)
+            await pass_time(29_000)
             assert [] == b.hand.crashes
             assert [] == b.hand.ended
 
@@ -92,10 +92,10 @@ def test_bounded_waits_give_signs() -> None:
 
         ear = Ear()
         async with bounded_elsewhere(ear):
-            await anyio.sleep(3601)
+            await pass_time(3601)
         heard = ear.signs
         assert heard > 3600 / LIMIT
-        await anyio.sleep(3600)
+        await pass_time(3600)
         assert heard == ear.signs
 
     virtually(main)
@@ -112,12 +112,12 @@ def test_deaf_work_gives_up_its_place() -> None:
             requested(B2, cache=C2),
         )
         async with bench(hanging(5000, shielded=True), *story, backups=1) as b:
-            await anyio.sleep(LIMIT + GRACE_SECONDS + 5)
+            await pass_time(LIMIT + GRACE_SECONDS + 5)
             assert BackupWork(B2, C2) in b.hand.order()
             assert ["stuck"] == [failure.code for _, failure in b.hand.crashes]
             assert b.worker.board.standing(B1) is None
             assert b.worker.board.standing(B2) is not None
-            await anyio.sleep(5000)
+            await pass_time(5000)
             assert (5000.0, BackupWork(B1, C1)) in b.hand.ended
 
     with capture_logs():
@@ -129,14 +129,14 @@ def test_sweep_waits_for_deaf_work() -> None:
 
     async def main() -> None:
         async with bench(hanging(5000, shielded=True), registered(), requested()) as b:
-            await anyio.sleep(1)
+            await pass_time(1)
             await b.ledger.execute(CancelBackup(B1), ANNA)
             await b.ledger.execute(RequestBackup(ORDERS, "next"), ANNA)
-            await anyio.sleep(GRACE_SECONDS + 1)
+            await pass_time(GRACE_SECONDS + 1)
             assert [BackupWork, BackupWork] == [type(work) for work in b.hand.order()]
-            await anyio.sleep(4900)
+            await pass_time(4900)
             assert SweepWork(B1, ORDERS) not in b.hand.order()
-            await anyio.sleep(100)
+            await pass_time(100)
             assert SweepWork(B1, ORDERS) in b.hand.order()
 
     with capture_logs():
@@ -154,12 +154,12 @@ def test_deaf_restore_is_undone_all_the_same() -> None:
                 if anyio.current_time() > 1:
                     return
                 with anyio.CancelScope(shield=True):
-                    await anyio.sleep(9000)
+                    await pass_time(9000)
 
             return deed
 
         async with bench(of, *story) as b:
-            await anyio.sleep(LIMIT + GRACE_SECONDS + 5)
+            await pass_time(LIMIT + GRACE_SECONDS + 5)
             ((work, failure),) = b.hand.crashes
             assert failure.code == "stuck"
             assert not b.worker._busy(UndoWork(R1, USERS))
@@ -174,9 +174,9 @@ def test_paused_machine_is_nobodys_stall() -> None:
 
     async def main() -> None:
         async with bench(hanging(9e9, shielded=False, signs=600.0), registered(), requested()) as b:
-            await anyio.sleep(650)
+            await pass_time(650)
             _pause(20 * 3600.0)
-            await anyio.sleep(100)
+            await pass_time(100)
             assert [] == b.hand.crashes
             assert [] == b.hand.ended
 
@@ -195,12 +195,12 @@ def test_waiting_for_the_log_is_nobodys_stall() -> None:
 
     async def main() -> None:
         async with bench(hanging(9e9, shielded=False), registered(), requested()) as b:
-            await anyio.sleep(1)
+            await pass_time(1)
             b.ledger._trouble = Unavailable("log-unwritable", "The disk is full.", "Make room.")
-            await anyio.sleep(3 * LIMIT)
+            await pass_time(3 * LIMIT)
             assert [] == b.hand.ended
             b.ledger._trouble = None
-            await anyio.sleep(LIMIT + 61)
+            await pass_time(LIMIT + 61)
             assert ["stalled"] == [failure.code for _, failure in b.hand.crashes]
 
     with capture_logs():
@@ -224,7 +224,7 @@ def test_what_is_held_is_let_go_at_once() -> None:
             async with held(Connection()) as state:
                 assert state == "open"
                 with anyio.CancelScope(shield=True):
-                    await anyio.sleep(100.0)
+                    await pass_time(100.0)
         told.append(anyio.current_time())
         return told
 

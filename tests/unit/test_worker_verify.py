@@ -13,7 +13,7 @@ from events.types import (
     Event,
 )
 from projections.work import BackupWork, DeletionWork, VerificationWork, Work
-from tests.simulation.virtual import virtually
+from tests.simulation.virtual import pass_time, virtually
 from tests.support.given import ANNA, DAEMON
 from tests.support.samples import B1, B2, B3, STORED, complete, requested
 from tests.unit.test_worker import C1, C2, C3, Deed, at_host, bench
@@ -38,7 +38,7 @@ def backing_up(seconds: float) -> Callable[[Ledger], Deed]:
             progress.phase("working")
             if isinstance(work, BackupWork):
                 await ledger.execute(StartAttempt(work.backup_id), DAEMON)
-                await anyio.sleep(seconds)
+                await pass_time(seconds)
                 await ledger.execute(ReportStored(work.backup_id, STORED), DAEMON)
                 return
             await anyio.sleep_forever()
@@ -58,7 +58,7 @@ def test_one_verification_at_a_time_beside_the_backups() -> None:
         stored = (*complete(B1, cache=C1), *complete(B2, cache=C2))
         asked = (wanted(C1), wanted(C2), requested(B3, cache=C3))
         async with bench(backing_up(5), *HOSTS, *stored, *asked, backups=1) as b:
-            await anyio.sleep(100)
+            await pass_time(100)
             assert [BackupWork(B3, C3), VerificationWork(B1, C1)] == b.hand.order()
 
     virtually(main)
@@ -71,7 +71,7 @@ def test_the_policys_verifications_wait_for_a_calm_host() -> None:
         asked = (wanted(C1, by_policy=True), requested(B3, cache=C3))
         stored = complete(B1, cache=C1)
         async with bench(backing_up(5), *HOSTS, *stored, *asked, backups=1) as b:
-            await anyio.sleep(100)
+            await pass_time(100)
             assert [0.0, 5.0] == b.hand.times()
             assert VerificationWork(B1, C1, by_policy=True) == b.hand.order()[-1]
 
@@ -85,9 +85,9 @@ def test_a_deletion_ends_a_verification_first() -> None:
         stored = (*complete(B1, cache=C1), *complete(B2, cache=C2))
         asked = (wanted(C1), wanted(C2))
         async with bench(backing_up(5), *HOSTS, *stored, *asked) as b:
-            await anyio.sleep(1)
+            await pass_time(1)
             await b.ledger.execute(DeleteBackup(B2), ANNA)
-            await anyio.sleep(1)
+            await pass_time(1)
             assert DeletionWork(B2, C2) == b.hand.order()[-1]
 
     virtually(main)
@@ -99,9 +99,9 @@ def test_a_removed_cache_stops_the_verification_under_way() -> None:
     async def main() -> None:
         stored = complete(B1, cache=C1, kind="auto")
         async with bench(backing_up(5), *HOSTS, *stored, wanted(C1)) as b:
-            await anyio.sleep(1)
+            await pass_time(1)
             await b.ledger.execute(RemoveCache(C1), ANNA)
-            await anyio.sleep(1)
+            await pass_time(1)
             assert [VerificationWork(B1, C1)] == [work for _, work in b.hand.ended][:1]
             assert DeletionWork(B1, C1) == b.hand.order()[-1]
 

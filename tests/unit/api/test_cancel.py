@@ -13,7 +13,7 @@ from daemon.board import Board, Entry
 from daemon.client import path_of
 from daemon.commands import AddCache, CancelBackup, Request, SetCache
 from daemon.errors import BadRequest, Forbidden, NotFound, Rejected
-from tests.simulation.virtual import VirtualClock, virtually
+from tests.simulation.virtual import VirtualClock, pass_time, virtually
 from tests.support.api import Served, serving
 from tests.support.samples import B1, ORDERS, SETTINGS, complete, registered, requested
 
@@ -82,7 +82,7 @@ def heard(deed: Callable[[Board, Entry], None], *, seconds: float) -> str | None
             with board.line(B1) as entry:
                 entry.phase("saving")
                 over.set()
-                await anyio.sleep(seconds)
+                await pass_time(seconds)
                 deed(board, entry)
 
         async with anyio.create_task_group() as tasks:

@@ -14,7 +14,7 @@ from daemon.storage.vault import ObjectName, Vault
 from events.facts import InstallationId, VaultName
 from events.memory import InMemoryLog
 from projections.vaults import faults_of
-from tests.simulation.virtual import CountedIds, VirtualClock, virtually
+from tests.simulation.virtual import CountedIds, VirtualClock, pass_time, virtually
 
 MAIN, SECOND = VaultName("main"), VaultName("second")
 URLS = {MAIN: "memory:main", SECOND: "memory:second"}
@@ -102,9 +102,9 @@ def test_vaults_are_tried_soon_after_the_start_and_daily() -> None:
     """Each vault is tried once after a while and then once a day; no event while all is well."""
 
     async def story(hospital: Hospital) -> None:
-        await anyio.sleep(FIRST_SECONDS - 1)
+        await pass_time(FIRST_SECONDS - 1)
         assert [] == hospital.main.tried
-        await anyio.sleep(2 + 2 * DAILY_SECONDS)
+        await pass_time(2 + 2 * DAILY_SECONDS)
         assert 3 == len(hospital.main.tried) == len(hospital.second.tried)
         assert 0 == hospital.position
 
@@ -117,7 +117,7 @@ def test_a_fault_is_recorded_once_and_tried_again_soon() -> None:
     async def story(hospital: Hospital) -> None:
         hospital.main.refuses = True
         with capture_logs() as logs:
-            await anyio.sleep(FIRST_SECONDS + 3.5 * AGAIN_SECONDS)
+            await pass_time(FIRST_SECONDS + 3.5 * AGAIN_SECONDS)
         assert ["vault-rights"] == hospital.codes()
         assert [] == hospital.codes(SECOND)
         assert (4, 1, 1) == (
@@ -127,10 +127,10 @@ def test_a_fault_is_recorded_once_and_tried_again_soon() -> None:
         )
         assert {"vault at fault"} == {entry["event"] for entry in logs}
         hospital.main.refuses = False
-        await anyio.sleep(AGAIN_SECONDS)
+        await pass_time(AGAIN_SECONDS)
         assert [] == hospital.codes()
         assert 2 == hospital.position
-        await anyio.sleep(10 * AGAIN_SECONDS)
+        await pass_time(10 * AGAIN_SECONDS)
         assert 5 == len(hospital.main.tried)
 
     during(story)
@@ -141,11 +141,11 @@ def test_a_vault_that_cannot_delete_is_not_filled() -> None:
 
     async def story(hospital: Hospital) -> None:
         hospital.main.keeps = True
-        await anyio.sleep(FIRST_SECONDS + 10 * AGAIN_SECONDS)
+        await pass_time(FIRST_SECONDS + 10 * AGAIN_SECONDS)
         assert ["vault-rights"] == hospital.codes()
         assert 1 == len(hospital.main.tried)
         hospital.main.keeps = False
-        await anyio.sleep(DAILY_SECONDS)
+        await pass_time(DAILY_SECONDS)
         assert [] == hospital.codes()
         assert {} == hospital.main.store.objects
 
@@ -157,10 +157,10 @@ def test_a_new_configuration_has_every_vault_tried() -> None:
 
     async def story(hospital: Hospital) -> None:
         hospital.rounds.wake()
-        await anyio.sleep(0.1)
+        await pass_time(0.1)
         assert 1 == len(hospital.main.tried)
         hospital.rounds.wake()
-        await anyio.sleep(0.1)
+        await pass_time(0.1)
         assert 2 == len(hospital.main.tried) == len(hospital.second.tried)
 
     during(story)
@@ -171,7 +171,7 @@ def test_a_vault_that_cannot_be_opened() -> None:
 
     async def story(hospital: Hospital) -> None:
         hospital.unopened = Permanent("secret-missing", "VAULT_KEY is not set", "set it")
-        await anyio.sleep(FIRST_SECONDS + 1)
+        await pass_time(FIRST_SECONDS + 1)
         assert ["secret-missing"] == hospital.codes()
 
     during(story)
@@ -183,11 +183,11 @@ def test_a_bug_in_one_trial_does_not_end_the_rounds() -> None:
     async def story(hospital: Hospital) -> None:
         hospital.main.breaks = True
         with capture_logs() as logs:
-            await anyio.sleep(FIRST_SECONDS + 1)
+            await pass_time(FIRST_SECONDS + 1)
         assert ["work crashed"] == [entry["event"] for entry in logs]
         assert 1 == len(hospital.second.tried)
         hospital.main.breaks = False
-        await anyio.sleep(AGAIN_SECONDS)
+        await pass_time(AGAIN_SECONDS)
         assert 2 == len(hospital.main.tried)
 
     during(story)

@@ -12,7 +12,7 @@ from daemon.storage.memory import MemoryVault
 from daemon.storage.throttle import Throttle, take
 from daemon.storage.vault import ObjectName
 from events.facts import CacheName
-from tests.simulation.virtual import VirtualClock, virtually
+from tests.simulation.virtual import VirtualClock, pass_time, virtually
 
 A, B = CacheName("a"), CacheName("b")
 MB = 1_000_000
@@ -97,9 +97,9 @@ def test_a_new_limit_holds_at_once() -> None:
     bandwidth = Bandwidth("10KB")
 
     async def raised() -> float:
-        await anyio.sleep(10.0)
+        await pass_time(10.0)
         bandwidth.set("1MB")
-        await anyio.sleep(1.0)
+        await pass_time(1.0)
         bandwidth.set("")
         return anyio.current_time()
 
@@ -113,7 +113,7 @@ def test_unused_time_is_not_saved_up() -> None:
     async def main() -> float:
         throttle = Throttle(MB)
         await take([throttle], 100_000)
-        await anyio.sleep(1000.0)
+        await pass_time(1000.0)
         began = anyio.current_time()
         for _ in range(10):
             await take([throttle], 100_000)

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from daemon.errors import Transient
 from daemon.storage.s3_calls import Bucket, Patience, Server, Tools
 from daemon.storage.s3_errors import Call, asked_silence
-from tests.simulation.virtual import virtually
+from tests.simulation.virtual import pass_time, virtually
 from tests.support.offload import THREADS
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def test_nobody_asks_while_the_server_wants_silence() -> None:
         down = Down(until=began + 25, retry_after="30")
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(shared.run, WRITE, down)
-            await anyio.sleep(5)
+            await pass_time(5)
             for _ in range(10):
                 tasks.start_soon(shared.run, WRITE, down)
         return [at - began for at in down.asked]

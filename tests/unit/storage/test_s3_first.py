@@ -12,7 +12,7 @@ from daemon.storage.names import OWNER
 from daemon.storage.s3_first import put_first
 from daemon.storage.vault import ObjectInfo, ObjectName
 from tests.simulation.dice import Dice, dice
-from tests.simulation.virtual import virtually
+from tests.simulation.virtual import pass_time, virtually
 
 CLAIMANTS = (b"one", b"two", b"three")
 
@@ -58,7 +58,7 @@ class Careless(MemoryVault):
         await self._while()
 
     async def _while(self) -> None:
-        await anyio.sleep(self._dice.choice((0.0, 0.01, 0.02, 0.03, 0.1, 3.0)))
+        await pass_time(self._dice.choice((0.0, 0.01, 0.02, 0.03, 0.1, 3.0)))
 
 
 def claimed(seed: int) -> tuple[list[bytes], list[bytes], dict[ObjectName, bytes]]:
@@ -69,7 +69,7 @@ def claimed(seed: int) -> tuple[list[bytes], list[bytes], dict[ObjectName, bytes
 
     async def claim(data: bytes) -> None:
         vault = Careless(store, throws)
-        await anyio.sleep(throws.choice((0.0, 0.05, 0.2)))
+        await pass_time(throws.choice((0.0, 0.05, 0.2)))
         if await vault.size(OWNER) is not None:
             return
         try:

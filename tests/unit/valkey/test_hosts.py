@@ -8,7 +8,7 @@ import pytest
 
 from daemon.valkey.address import parse
 from daemon.valkey.hosts import THIS, Hosts, Machine, machine
-from tests.simulation.virtual import virtually
+from tests.simulation.virtual import pass_time, virtually
 
 A, B = frozenset({"10.0.0.1"}), frozenset({"10.0.0.2"})
 BOTH = A | B
@@ -28,7 +28,7 @@ class Street:
         async with self.hosts.lease(host, waits, at_once=at_once) as waited:
             assert waited == (name in self.waited)
             self.came.append((name, anyio.current_time()))
-            await anyio.sleep(10)
+            await pass_time(10)
 
 
 def test_one_at_a_time_in_the_order_they_came() -> None:
@@ -39,7 +39,7 @@ def test_one_at_a_time_in_the_order_they_came() -> None:
         async with anyio.create_task_group() as tasks:
             for name, host in (("a1", A), ("a2", A), ("b1", B), ("a3", A)):
                 tasks.start_soon(street.visit, name, host)
-                await anyio.sleep(0.1)
+                await pass_time(0.1)
         assert [name for name, _ in street.came] == ["a1", "b1", "a2", "a3"]
         assert street.waited == ["a2", "a3"]
         assert anyio.current_time() == pytest.approx(30)
@@ -55,7 +55,7 @@ def test_a_host_of_two_addresses_is_one() -> None:
         async with anyio.create_task_group() as tasks:
             for name, host in (("a1", A), ("both", BOTH), ("b1", B)):
                 tasks.start_soon(street.visit, name, host)
-                await anyio.sleep(0.1)
+                await pass_time(0.1)
         assert street.came == [("a1", 0.0), ("both", 10.0), ("b1", 20.0)]
 
     virtually(main)
@@ -68,7 +68,7 @@ def test_what_cannot_wait_comes_in_and_keeps_others_out() -> None:
         street = Street()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(street.visit, "first", A)
-            await anyio.sleep(3)
+            await pass_time(3)
             tasks.start_soon(street.visit, "safety", A, True)  # noqa: FBT003
             tasks.start_soon(street.visit, "last", A)
         assert street.came == [("first", 0.0), ("safety", 3.0), ("last", 13.0)]
@@ -88,7 +88,7 @@ def test_who_gives_up_waiting_leaves_nothing_behind(when: float) -> None:
                 async with anyio.create_task_group() as inner:
 
                     async def give_up() -> None:
-                        await anyio.sleep(when)
+                        await pass_time(when)
                         scope.cancel()
 
                     inner.start_soon(give_up)
