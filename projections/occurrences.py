@@ -7,6 +7,7 @@ UTC; local time is only where a day's window is looked up.
 from bisect import bisect_left
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from hashlib import sha256
 from itertools import pairwise
 from zoneinfo import ZoneInfo
@@ -51,6 +52,7 @@ def _openings(policy: Policy, place: ZoneInfo, *, first: date, last: date) -> li
     )
 
 
+@lru_cache(maxsize=8192)  # a fleet shares few starts and zones, and asks for each day often
 def opening(day: date, start: str, place: ZoneInfo) -> datetime:
     """The instant, in UTC, at which a local time of a day comes (A8).
 
