@@ -75,7 +75,7 @@ async def status(
         installation=state.installation,
         problems=tuple(_problem(line) for line in lines if line.level != "ok"),
         caches=await _caches(moment),
-        vaults=tuple(_vault(moment, name, url) for name, url in sorted(vaults.items())),
+        vaults=tuple(vault_view(moment, name, url) for name, url in sorted(vaults.items())),
         backups=tuple(backup_view(moment, backup) for backup in running),
         restores=tuple(restore_view(moment, restore) for restore in restores),
         exports=running_exports(moment),
@@ -103,7 +103,8 @@ def _problem(line: Line) -> Problem:
     return Problem(line.code, told, line.hint)
 
 
-def _vault(moment: Moment, name: VaultName, url: str) -> VaultView:
+def vault_view(moment: Moment, name: VaultName, url: str) -> VaultView:
+    """A vault, and what the log says lies in it."""
     there = [b for b in backups_of(moment.state, None, unfinished=False) if b.vault == name]
     size = sum(b.stored.stored_bytes for b in there if b.stored)
     copied = copies_in(moment.state.catalog, name)

@@ -6,6 +6,7 @@ from daemon.answers.comparison import ComparisonDetail
 from daemon.answers.doctor import Examined
 from daemon.answers.policy import PolicyDetail, PolicyPlan
 from daemon.answers.recovery import Recover, Recoverable, RecoveredAnswer
+from daemon.answers.report import Report
 from daemon.answers.retention import Forecast, Retained
 from daemon.answers.schedule import Schedule
 from daemon.answers.undo import UndoPlan, UndoRequest
@@ -20,6 +21,7 @@ from daemon.api import (
     proofs,
     queries,
     recovery,
+    report,
     retention,
     schedule,
     streams,
@@ -103,6 +105,15 @@ ROUTES: tuple[Route, ...] = (
         Schedule,
         schedule.schedule,
         query=schedule.ScheduleQuery,
+    ),
+    Route(
+        "GET",
+        "/v1/report",
+        "viewer",
+        "The history of the last days, and what stands today",
+        Report,
+        report.report,
+        query=report.ReportQuery,
     ),
     Route("GET", "/v1/caches", "viewer", "All caches", answers.Caches, queries.caches),
     Route("GET", "/v1/caches/{name}", "viewer", "One cache", answers.CacheDetail, queries.cache),

@@ -69,6 +69,10 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "restore undo": ("valkeep restore undo orders --plan", "valkeep restore undo orders --wait"),
     "retention simulate": ("valkeep retention simulate orders --days 30",),
     "retention why": ("valkeep retention why orders/nightly",),
+    "report": (
+        "valkeep report --html backups.html",
+        "valkeep report --cache orders --days 90 --html orders.html",
+    ),
     "events": ("valkeep events --cache orders --follow",),
     "audit export": ("valkeep audit export > history.ndjson",),
     "audit verify": ("valkeep audit verify",),

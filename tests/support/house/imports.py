@@ -216,6 +216,12 @@ HOUSE: Mapping[str, Room] = {
         ("daemon.cli", "daemon.client", "daemon.config", "daemon.valkey.engine", *WIRE),
         ("msgspec", "anyio", "click", "rich", "redis"),
     ),
+    "daemon.cli.report": Room(
+        ("daemon.cli", "daemon.client", "daemon.config", *WIRE),
+        ("msgspec", "anyio", "click", "rich"),
+    ),
+    "daemon.cli.report.drawing": Room(("daemon.cli.report",), ("msgspec", "pygal")),
+    "daemon.cli.report.page": Room(("daemon.cli", *WIRE), ("msgspec", "jinja2", "markupsafe")),
     # It starts a server with the caller's rights, as the demo does, and plans that as R2 says.
     "daemon.cli.new": Room(
         (

@@ -1,0 +1,116 @@
+"""Troubles: each thing that did not go as it should have, in words, with what to do.
+
+Knows one record at a time. Whether it was made up for later is told by what came after it.
+"""
+
+from datetime import datetime
+from typing import Literal
+
+from msgspec import Struct
+
+from events.copies import CopyFailed
+from events.envelope import Envelope
+from events.facts import CacheName, Failure
+from events.imports import ImportFailed
+from events.proofs import VerificationAbandoned, VerificationFailed
+from events.suspicions import BackupSuspected
+from events.transfers import ExportFailed
+from events.types import (
+    BackupAbandoned,
+    BackupFailed,
+    BackupSkipped,
+    Event,
+    RestoreFailed,
+    WindowMissed,
+)
+from projections.local import one_line
+
+What = Literal[
+    "attempt",
+    "given-up",
+    "skipped",
+    "missed",
+    "damaged",
+    "unproven",
+    "suspect",
+    "copy",
+    "export",
+    "import",
+    "restore",
+]
+
+
+class Trouble(Struct, frozen=True):
+    """One of them; `of` is the id of the backup or restore that it befell, if there is one."""
+
+    at: datetime
+    cache: CacheName
+    what: What
+    message: str
+    hint: str
+    code: str = ""
+    of: str = ""
+
+
+def trouble_of(envelope: Envelope, event: Event) -> Trouble | None:
+    """What a record tells of a trouble; None for one that tells of none."""
+    match event:
+        case BackupFailed():
+            return _failed(envelope, event, "attempt", of=event.backup_id)
+        case VerificationFailed():
+            return _failed(envelope, event, "damaged", of=event.backup_id)
+        case VerificationAbandoned():
+            return _failed(envelope, event, "unproven", of=event.backup_id)
+        case CopyFailed():
+            return _failed(envelope, event, "copy", of=event.backup_id)
+        case ExportFailed():
+            return _failed(envelope, event, "export", of=event.backup_id)
+        case ImportFailed():
+            return _failed(envelope, event, "import", of=event.backup_id)
+        case RestoreFailed():
+            return _failed(envelope, event, "restore", of=event.restore_id)
+        case BackupAbandoned() | BackupSkipped() | WindowMissed() | BackupSuspected():
+            return _told(envelope, event)
+        case _:
+            return None
+
+
+_WithFailure = (
+    BackupFailed
+    | VerificationFailed
+    | VerificationAbandoned
+    | CopyFailed
+    | ExportFailed
+    | ImportFailed
+    | RestoreFailed
+)
+
+
+def _failed(envelope: Envelope, event: _WithFailure, what: What, *, of: str) -> Trouble:
+    failure: Failure = event.failure
+    message = " ".join(failure.message.split())
+    return Trouble(envelope.at, event.cache, what, message, failure.hint, code=failure.code, of=of)
+
+
+def _told(
+    envelope: Envelope, event: BackupAbandoned | BackupSkipped | WindowMissed | BackupSuspected
+) -> Trouble:
+    match event:
+        case BackupAbandoned():
+            what: What = "given-up"
+            message = f"The backup was given up: {one_line(event.reason)}."
+            hint = f"Mend what made its attempts fail, then `valkeep backup create {event.cache}`."
+        case BackupSkipped():
+            what, message = "skipped", f"The backup was not begun: {one_line(event.reason)}."
+            hint = f"Give the window more room: `valkeep policy set {event.cache} --window`."
+        case WindowMissed():
+            occurrence = event.occurrence
+            what = "missed"
+            message = f"The window {occurrence.start} of {occurrence.day} was missed: "
+            message += f"{one_line(event.reason)}."
+            hint = "Look why Valkeep was not running: `journalctl -u valkeep`."
+        case _:
+            what, message = "suspect", f"The backup is suspect: {one_line(event.suspicion.reason)}."
+            hint = f"If that is as it should be: `valkeep backup ack {event.backup_id}`."
+    of = "" if isinstance(event, WindowMissed) else event.backup_id
+    return Trouble(envelope.at, event.cache, what, message, hint, code=what, of=of)
