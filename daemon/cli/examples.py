@@ -69,6 +69,11 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "restore undo": ("valkeep restore undo orders --plan", "valkeep restore undo orders --wait"),
     "retention simulate": ("valkeep retention simulate orders --days 30",),
     "retention why": ("valkeep retention why orders/nightly",),
+    "hooks list": ("valkeep hooks list",),
+    "hooks run": (
+        "valkeep hooks run pause-queue --cache orders --dry-run",
+        "valkeep hooks run warm-up --cache orders --outcome failed",
+    ),
     "events": ("valkeep events --cache orders --follow",),
     "audit export": ("valkeep audit export > history.ndjson",),
     "audit verify": ("valkeep audit verify",),
