@@ -33,6 +33,7 @@ from events.facts import (
     VaultName,
     cache_stream,
 )
+from events.hooks import HookEvent, HooksSet
 from events.imports import ImportEvent
 from events.moves import KeysWish, RestoreMethod
 from events.proofs import (
@@ -362,13 +363,14 @@ Event = (
     | ExportEvent
     | ComparisonEvent
     | ImportEvent
+    | HookEvent
 )
 
 
 def stream_of(event: Event) -> Stream:
     """The stream an event belongs to: its cache's, or the installation's."""
     if isinstance(
-        event, DaemonStarted | DaemonStopped | VaultExamined | LogWentBack | LogRecovered
+        event, DaemonStarted | DaemonStopped | VaultExamined | LogWentBack | LogRecovered | HooksSet
     ):
         return INSTALLATION
     return cache_stream(event.cache)

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from events.comparisons import ComparisonEvent, ComparisonRequested
 from events.envelope import Envelope, IdempotencyKey
 from events.facts import START, BackupId, CacheName, InstallationId, Position, RestoreId, Stream
+from events.hooks import HookEvent
 from events.imports import ImportEvent
 from events.proofs import (
     BackupVerified,
@@ -54,6 +55,7 @@ from projections import (
     comparisons,
     copies,
     exports,
+    hooks,
     imports,
     proofs,
     recovery,
@@ -66,6 +68,7 @@ from projections.caches import Caches
 from projections.catalog import Backup, Catalog
 from projections.comparisons import Comparisons
 from projections.exports import Exports
+from projections.hooks import Hooks
 from projections.proofs import ProofEvent, Verifications
 from projections.recovery import Recovery
 from projections.restores import Restores
@@ -120,6 +123,7 @@ class State(Struct, frozen=True):
     vaults: Vaults = Map()
     recovery: Recovery = Recovery()
     tallies: Tallies = Map()
+    hooks: Hooks = Hooks()
 
 
 def evolve(state: State, envelope: Envelope, event: Event) -> State:
@@ -133,7 +137,10 @@ def evolve(state: State, envelope: Envelope, event: Event) -> State:
         heads=state.heads.set(envelope.stream, envelope.position),
         keys=_keys(state, envelope.key, envelope.position),
         tallies=tally.evolve(state.tallies, event),
+        hooks=hooks.evolve(state.hooks, state.catalog, envelope, event),
     )
+    if isinstance(event, HookEvent | RetentionExpired):
+        return state
     if isinstance(event, ProofEvent | ExportEvent | ComparisonEvent):
         return _reader(state, envelope, event)
     if isinstance(event, ImportEvent):
@@ -147,8 +154,6 @@ def evolve(state: State, envelope: Envelope, event: Event) -> State:
             without = state.slots.delete(event.cache) if event.cache in state.slots else state.slots
             changed = caches.evolve(state.caches, envelope, event)
             return replace(state, caches=changed, slots=without)
-        case RetentionExpired():
-            return state
         case WindowMissed():
             return replace(state, slots=slots.evolve(state.slots, envelope, event))
         case (

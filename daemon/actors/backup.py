@@ -13,12 +13,14 @@ from daemon.actors.holding import held
 from daemon.actors.seams import (
     STALLED,
     STUCK,
+    Beforehand,
     Imports,
     Judged,
     NoImports,
     Pack,
     Packer,
     WritableVaults,
+    nothing_beforehand,
 )
 from daemon.commands import (
     ReportAttemptFailed,
@@ -45,6 +47,7 @@ from events.facts import (
     StoredFacts,
 )
 from projections.catalog import Backup
+from projections.hooks import before_backup
 from projections.work import BackupWork
 
 
@@ -60,6 +63,7 @@ class Surroundings(Struct, frozen=True):
     bandwidth: Bandwidth = field(default_factory=Bandwidth)
     imports: Imports = NoImports()
     pack_imports: Packer | None = None
+    before: Beforehand = nothing_beforehand
 
 
 class BackupActor:
@@ -78,6 +82,8 @@ class BackupActor:
         state = self._ledger.state
         backup = state.catalog[work.cache][work.backup_id]
         try:
+            if backup.origin is None:
+                await self._outside.before(before_backup(backup), progress)
             await self._attempt(backup, state.caches[work.cache].settings, progress)
         except Failed as error:
             failure = error.as_failure()

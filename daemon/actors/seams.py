@@ -13,6 +13,7 @@ from daemon.storage.vault import ObjectName, Vault
 from daemon.valkey.source import Snapshot
 from events.facts import Failure, RdbTotals, SnapshotFacts, VaultName
 from projections.catalog import Backup
+from projections.hooks import Occasion
 from projections.imports import Origin
 
 STALLED = "stalled"
@@ -35,6 +36,21 @@ class WritableVaults(ReadableVaults, Protocol):
     async def writable(self, name: VaultName) -> Vault:
         """A vault that may be written to; raises `Permanent` when it may not."""
         ...
+
+
+class Beforehand(Protocol):
+    """What the user wants done before something begins: hooks."""
+
+    async def __call__(self, occasion: Occasion, progress: Progress) -> None:
+        """Do it; raises `Transient` or `Permanent` when that fails, and what it is before with it.
+
+        When the caller is cancelled, whatever was begun has ended before that comes through.
+        """
+        ...
+
+
+async def nothing_beforehand(occasion: Occasion, progress: Progress) -> None:
+    """The `Beforehand` of a daemon without hooks."""
 
 
 class Judged(Struct, frozen=True):

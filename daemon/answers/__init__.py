@@ -10,6 +10,7 @@ from typing import Literal
 from msgspec import Struct
 
 from daemon.answers.exports import ExportView
+from daemon.answers.hook_runs import HookRunView
 from daemon.answers.progress import ProgressView as ProgressView
 from daemon.answers.proof import AssuranceView, ProofView
 from events.facts import (
@@ -174,6 +175,7 @@ class BackupDetail(Answer, frozen=True):
     stored: StoredFacts | None = None
     exports: tuple[ExportView, ...] = ()
     undo: UndoView | None = None
+    hooks: tuple[HookRunView, ...] = ()
 
 
 class Backups(Answer, frozen=True):
@@ -254,6 +256,8 @@ class RestoreView(Answer, frozen=True):
     """The restore that this one takes back."""
     undo: UndoView | None = None
     """How this one can be taken back."""
+    hooks: tuple[HookRunView, ...] = ()
+    """The runs of hooks before and after it."""
 
 
 class RestoreDetail(Answer, frozen=True):

@@ -24,6 +24,7 @@ from events.facts import CacheName, Failure, VaultName
 from projections import checks, vault_checks
 from projections.catalog import copies_in
 from projections.checks import Line
+from projections.hook_checks import hook_lines
 from projections.log_checks import CopyStanding, log_lines
 
 AT_ONCE = 32
@@ -43,6 +44,7 @@ async def judged(
     lines: list[Line] = [
         *vault_checks.judge(moment.state, vaults, only),
         *log_lines(moment.state, moment.now, copies),
+        *hook_lines(moment.state, moment.now, only),
     ]
     for number, portion in enumerate(checks.judge(moment.state, moment.now, failure, only)):
         if number % AT_ONCE == 0:

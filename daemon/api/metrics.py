@@ -98,6 +98,7 @@ class _Collected(Collector):
         yield from _of_backups(scrape.moment)
         yield from _newest(scrape.moment)
         yield from _counted(scrape.moment)
+        yield from _of_hooks(scrape.moment)
 
 
 def _gauge(told: tuple[str, str], *labels: str) -> GaugeMetricFamily:
@@ -242,3 +243,15 @@ def _counted(moment: Moment) -> Iterator[Metric]:
         for cache in sorted(moment.state.caches):
             family.add_metric([cache], getattr(tallies.get(cache, Tally()), field))
         yield family
+
+
+def _of_hooks(moment: Moment) -> Iterator[Metric]:
+    """How hooks went, those tried by hand included, and what is still to be run."""
+    hooks = moment.state.hooks
+    ran = CounterMetricFamily("valkeep_hook_runs", "Runs of hooks", labels=["hook", "result"])
+    for (name, result), count in sorted(hooks.counts.items()):
+        ran.add_metric([name, result], count)
+    yield ran
+    due = _gauge(("hooks_due", "Runs of hooks after something that are still to come"))
+    due.add_metric([], len(hooks.due))
+    yield due

@@ -4,6 +4,7 @@ from daemon import answers
 from daemon.answers.check import Checked
 from daemon.answers.comparison import ComparisonDetail
 from daemon.answers.doctor import Examined
+from daemon.answers.hooks import HooksAnswer, HookTried, TryHook
 from daemon.answers.policy import PolicyDetail, PolicyPlan
 from daemon.answers.recovery import Recover, Recoverable, RecoveredAnswer
 from daemon.answers.report import Report
@@ -16,6 +17,7 @@ from daemon.api import (
     comparisons,
     downloads,
     exports,
+    hooks,
     metrics,
     policies,
     proofs,
@@ -273,6 +275,16 @@ ROUTES: tuple[Route, ...] = (
         RecoveredAnswer,
         recovery.recover,
         body=Recover,
+    ),
+    Route("GET", "/v1/hooks", "viewer", "Hooks, and how they went last", HooksAnswer, hooks.hooks),
+    Route(
+        "POST",
+        "/v1/hooks/trials",
+        "admin",
+        "Run a hook by hand; the answer comes when it has ended",
+        HookTried,
+        hooks.try_out,
+        body=TryHook,
     ),
     Route(
         "GET",

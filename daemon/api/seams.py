@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from daemon.answers import TipView
 from daemon.answers.doctor import Examined
+from daemon.answers.hooks import HookTried, TryHook
 from daemon.answers.recovery import Recover, Recoverable, RecoveredAnswer
 from daemon.board import Standing
 from daemon.errors import NotFound
@@ -19,6 +20,7 @@ from daemon.ledger import Ledger
 from daemon.ports import Clock, Offload
 from events.envelope import Who
 from events.facts import BackupId, CacheSettings, Probe, RestorePlan, VaultName
+from events.hooks import Hook
 from projections.caches import Cache
 from projections.catalog import Backup
 from projections.keys_plan import Wanted
@@ -183,6 +185,18 @@ class Exporter(Protocol):
         ...
 
 
+class HookDesk(Protocol):
+    """Looks at hooks, and runs them by hand."""
+
+    async def doubts(self) -> Mapping[str, tuple[str, ...]]:
+        """What is wrong with the programs of hooks, by the hook's name."""
+        ...
+
+    async def try_out(self, said: TryHook, hook: Hook, who: Who) -> HookTried:
+        """Run it, and record that; raises `Rejected` when too many are being tried."""
+        ...
+
+
 class Outside(Struct, frozen=True):
     """Everything that answers are made of.
 
@@ -215,3 +229,4 @@ class Outside(Struct, frozen=True):
     uploads: Uploads = NoUploads()
     upload_seconds: float = 60.0
     entries: Callable[[], tuple[str, ...]] = tuple
+    hooks: HookDesk | None = None

@@ -16,6 +16,7 @@ from daemon.answers import (
     RestoreView,
     StartView,
 )
+from daemon.api.hooks_view import run_views
 from daemon.api.places import waits_for_a_place
 from daemon.api.proofs_view import assurance_view, proof_view
 from daemon.api.seams import Standings
@@ -166,6 +167,7 @@ def backup_detail(
         snapshot=backup.snapshot,
         stored=backup.stored,
         undo=undo_view(moment.state, backup.cache, of=backup.restore_id or ""),
+        hooks=run_views(moment.state, backup.backup_id),
     )
 
 
@@ -240,4 +242,5 @@ def restore_view(moment: Moment, restore: Restore) -> RestoreView:
         vault=restore.vault,
         undoes=restore.undoes,
         undo=undo_view(moment.state, restore.target, of=restore.restore_id),
+        hooks=run_views(moment.state, restore.restore_id),
     )

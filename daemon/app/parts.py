@@ -13,6 +13,7 @@ from daemon.actors.compare import CompareActor, NameShelf
 from daemon.actors.copy import Between, CopyActor
 from daemon.actors.export import ExportActor, Exporting, Sources
 from daemon.actors.history import Keeper, Recoverer
+from daemon.actors.hooks import AfterHooks, BeforeHooks
 from daemon.actors.importing import DEFAULT_MAX_BYTES, Importer, Readers, Uploads
 from daemon.actors.packing import PipelinePacker
 from daemon.actors.removal import RemovalActor
@@ -31,6 +32,7 @@ from daemon.actors.worker import Actors, Limits
 from daemon.api import Outside, Roles
 from daemon.app.doctor import make_bedside, make_doctor
 from daemon.app.exports import Kit, Places
+from daemon.app.hooks import HookSeat, with_hooks
 from daemon.app.real import RandomIds, SystemClock, Threads, password
 from daemon.app.rebuilt import Rebuilder
 from daemon.app.recovering import Recovery, copies
@@ -101,6 +103,8 @@ class Daemon:
             restore.Shelf(basics.ledger, self.shelf, self.keyring, basics.offload),
         )
         self._uploads = Uploads()
+        self.hooks = HookSeat(config, basics.ledger)
+        self._before = BeforeHooks(basics.ledger, self.hooks.runner)
         self._by_keys = self._keys_visits(config, engines)
         kept = self._history()
         self.keeper = Keeper(basics.ledger, kept)
@@ -127,7 +131,8 @@ class Daemon:
         )
         importer = self._importer(config, engines)
         actors = self._actors(packer, self._prover(config, engines), importer)
-        return Parts(actors=actors, limits=limits, clock=basics.clock, ids=basics.ids)
+        after = AfterHooks(basics.ledger, self.hooks.runner)
+        return Parts(actors, limits, basics.clock, basics.ids, after)
 
     def _places(self, config: Config) -> Places:
         basics = self.basics
@@ -135,7 +140,7 @@ class Daemon:
         return Places(config, kit, Sources(self.shelf, basics.offload, self.keyring))
 
     def take_vaults(self, config: Config) -> None:
-        """Use the vaults of a configuration that was read again, and its limit of bandwidth."""
+        """Use vaults, exports, hooks and bandwidth of a configuration that was read again."""
         basics = self.basics
         self.bandwidth.set(config.daemon.bandwidth)
         self.shelf.replace(openers(config, basics.offload, basics.ids, basics.clock, basics.spool))
@@ -145,6 +150,7 @@ class Daemon:
         self.vault_urls.update(_urls(config))
         self._sickroom.replace(config)
         self.places.replace(config)
+        self.hooks.replace(config)
         self.rounds.wake()
 
     def _prover(self, config: Config, engines: Engines) -> EngineProver:
@@ -200,9 +206,12 @@ class Daemon:
             bandwidth=self.bandwidth,
             imports=importer,
             pack_imports=structs.replace(packer, engine=None),
+            before=self._before,
         )
         sources = Sources(self.shelf, basics.offload, self.keyring)
-        restoring = restore.Outside(self._planning, self.shelf, basics.offload, self.keyring)
+        restoring = restore.Outside(
+            self._planning, self.shelf, basics.offload, self.keyring, self._before
+        )
         return Actors(
             backup=BackupActor(basics.ledger, surroundings),
             removal=RemovalActor(basics.ledger, self.shelf),
@@ -255,7 +264,7 @@ class Daemon:
             version=self.basics.version,
             started_at=self.basics.clock.now(),
             tips=VaultTips(self.shelf, self.basics.installation, self._recovered),
-            doctor=self.doctor,
+            doctor=with_hooks(self.doctor, self.hooks),
             encrypted=lambda name: self.keyring.sealing(name) is not None,
             exporter=self.places,
             recovering=Recovery(self.recoverer, self.basics.clock, self.vault_urls),
@@ -264,6 +273,7 @@ class Daemon:
             uploads=self._uploads,
             upload_seconds=self._timeouts.stall,
             entries=lambda: tuple(self.places.entries()),
+            hooks=self.hooks,
         )
 
     def _recovered(self) -> frozenset[BackupId]:

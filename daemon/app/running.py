@@ -138,7 +138,10 @@ async def _live(daemon: Daemon, run: Run, door: socket.socket) -> None:
             # Whoever hears that we are ready may send a signal at once.
             await working.start(_obey_signals, daemon, run, working.cancel_scope)
             working.start_soon(serve_socket, door, daemon.outside, access)
-            working.start_soon(daemon.core.run, start, run.settings.declared())
+            working.start_soon(
+                daemon.core.run, start, run.settings.declared(), run.settings.hooks()
+            )
+            working.start_soon(daemon.hooks.tell_doubts)
             working.start_soon(daemon.rounds.run)
             working.start_soon(daemon.keeper.run)
             working.start_soon(_end_when_recovered, daemon, working.cancel_scope)
@@ -189,6 +192,8 @@ async def _reload(daemon: Daemon, run: Run) -> None:
         none_is_missed(settings.config, daemon.core.ledger.state)
         daemon.take_vaults(settings.config)
         await daemon.core.ledger.report(settings.declared())
+        await daemon.core.ledger.report(settings.hooks())
+        await daemon.hooks.tell_doubts()
     except ValkeepError as error:
         log.warning("configuration not reloaded", error=error.message, hint=error.hint)
         return

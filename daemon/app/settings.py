@@ -5,9 +5,10 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from daemon.commands import DeclaredCache, ReconcileCaches
+from daemon.commands import DeclaredCache, ReconcileCaches, ReconcileHooks
 from daemon.config import Config, default_config, load
 from daemon.config.folders import user_folders
+from daemon.config.hooks import hooks_of
 from daemon.errors import BadRequest
 
 LOG_NAME = "events.db"
@@ -29,6 +30,10 @@ class Settings(Struct, frozen=True):
             for name, settings in sorted(self.config.caches.items())
         )
         return ReconcileCaches(caches, str(self.file or "the configuration"))
+
+    def hooks(self) -> ReconcileHooks:
+        """The hooks that the file has, as the ledger takes them."""
+        return ReconcileHooks(hooks_of(self.config.hooks), str(self.file or "the configuration"))
 
 
 def read(file: str | None) -> Settings:

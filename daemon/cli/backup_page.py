@@ -9,6 +9,7 @@ from daemon.answers import BackupDetail, BackupView, CopyView
 from daemon.cli.desk import Desk, json_option
 from daemon.cli.export_page import export_lines
 from daemon.cli.follow import Standing, told
+from daemon.cli.hook_page import run_lines
 from daemon.cli.receipt_page import pairs
 from daemon.cli.restore_page import undo_command
 from daemon.cli.table import facts
@@ -48,6 +49,7 @@ def page(detail: BackupDetail, width: int) -> Iterator[str]:
         for copy in view.copies:
             yield from facts([(copy.vault, _copy(detail, copy))], indent="  ", width=width)
     yield from export_lines(detail.exports, width)
+    yield from run_lines(detail.hooks, width)
     if detail.stored is not None:
         yield "proof"
         yield from facts(list(pairs(view)), indent="  ", width=width)

@@ -32,6 +32,11 @@ def check(file: Path) -> None:
     found = load(text, file)
     vaults, caches = len(found.vaults), len(found.caches)
     click.echo(f"{file} is in order: {plural(vaults, 'vault')}, {plural(caches, 'cache')}.")
+    if found.hooks:
+        from daemon.cli.hook_doubts import hook_doubts  # noqa: PLC0415 - only where there are some
+
+        for told in hook_doubts(found, text, file):
+            click.echo(told, err=True)
 
 
 @config.command()

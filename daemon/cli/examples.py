@@ -73,6 +73,11 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "valkeep report --html backups.html",
         "valkeep report --cache orders --days 90 --html orders.html",
     ),
+    "hooks list": ("valkeep hooks list",),
+    "hooks run": (
+        "valkeep hooks run pause-queue --cache orders --dry-run",
+        "valkeep hooks run warm-up --cache orders --outcome failed",
+    ),
     "events": ("valkeep events --cache orders --follow",),
     "audit export": ("valkeep audit export > history.ndjson",),
     "audit verify": ("valkeep audit verify",),

@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Collection, Iterator
 
 from daemon.answers import PlanAnswer, RestoreView, UndoView
+from daemon.cli.hook_page import run_lines
 from daemon.cli.restore_keys import plan_pairs, refused_lines, result_pairs
 from daemon.cli.table import facts
 from daemon.cli.words import elapsed, instant, plural, size
@@ -114,5 +115,6 @@ def result_lines(view: RestoreView, width: int) -> Iterator[str]:
     ]
     yield from facts(pairs, indent="  ", width=width)
     yield from refused_lines(result.moved)
+    yield from run_lines(view.hooks, width)
     for warning in result.warnings:
         yield from _wrapped(f"  WARNING {warning}", width, indent="    ")

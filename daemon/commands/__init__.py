@@ -40,6 +40,7 @@ from daemon.commands.found import (
     RecoverFound,
     ReportLogWentBack,
 )
+from daemon.commands.hooked import HookCommand, ReconcileHooks, ReportHook, StartHook
 from daemon.commands.said import (
     AdvanceSchedule,
     CopyReport,
@@ -99,11 +100,13 @@ __all__ = [
     "FoundBackup",
     "FoundCache",
     "FoundDeletion",
+    "HookCommand",
     "OpenExport",
     "OpenImport",
     "PolicyChange",
     "ProofReport",
     "ReconcileCaches",
+    "ReconcileHooks",
     "RecordCache",
     "RecoverFound",
     "RemoveCache",
@@ -116,6 +119,7 @@ __all__ = [
     "ReportDeleted",
     "ReportExportFailed",
     "ReportExported",
+    "ReportHook",
     "ReportLogWentBack",
     "ReportNotCompared",
     "ReportPlan",
@@ -145,6 +149,7 @@ __all__ = [
     "StartAttempt",
     "StartCopy",
     "StartDaemon",
+    "StartHook",
     "StartRestore",
     "StartVerification",
     "StopDaemon",
@@ -184,5 +189,6 @@ Command = (
     | ReportLogWentBack
     | RecoverFound
     | FinishRecovery
+    | HookCommand
     | Report
 )

@@ -16,7 +16,7 @@ from msgspec.structs import fields
 from daemon.config.lines import Place, locate
 from daemon.config.problem import ConfigError, Problem, Wrong, near_miss
 from daemon.config.rules import LATER, TEXTS
-from daemon.config.settings import Config, ExportConfig, PolicyConfig, VaultConfig
+from daemon.config.settings import Config, ExportConfig, HookConfig, PolicyConfig, VaultConfig
 from daemon.config.shape import misfit
 from daemon.config.together import Found, Table, contradictions, sections, with_vaults
 from events.facts import CacheName, CacheSettings, Policy
@@ -29,6 +29,7 @@ _NAMED: Mapping[str, type[Struct]] = {
     "vaults": VaultConfig,
     "caches": CacheSettings,
     "exports": ExportConfig,
+    "hooks": HookConfig,
 }
 _BELOW: Mapping[type[Struct], Mapping[str, type[Struct]]] = {
     CacheSettings: {"policy": PolicyConfig}

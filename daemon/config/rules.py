@@ -10,6 +10,7 @@ from ipaddress import ip_address
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from daemon.bech32 import Bech32Error, decode
+from daemon.config.hooks import cache_pattern, timeout, word
 from daemon.config.problem import Wrong
 from daemon.rates import ALLOWED as RATE_ALLOWED
 from daemon.rates import BadRate, rate
@@ -328,6 +329,12 @@ OF_EXPORTS: Mapping[str, Rule] = {
     "exports.*.tls_ca_file": absolute_path,
     "exports.*.sse_kms_key_id": kms_key,
 }
+OF_HOOKS: Mapping[str, Rule] = {
+    "hooks.*": name,
+    "hooks.*.command": word,
+    "hooks.*.timeout": timeout,
+    "hooks.*.caches": cache_pattern,
+}
 TEXTS: Mapping[str, Rule] = {
     "daemon.socket": socket_path,
     "daemon.data_dir": absolute_path,
@@ -370,6 +377,7 @@ TEXTS: Mapping[str, Rule] = {
     "caches.*.tls_server_name": server_name,
     "caches.*.bandwidth": bandwidth,
     **OF_EXPORTS,
+    **OF_HOOKS,
 }
 """The rule of each text; an element of a list has its list's."""
 

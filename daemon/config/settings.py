@@ -11,7 +11,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from events.facts import CacheName, CacheSettings, Policy, VaultName, VerifyWhen
+from events.facts import BackupKind, CacheName, CacheSettings, Policy, VaultName, VerifyWhen
+from events.hooks import HookOutcome, HookWhen, OnFailure
 from projections.policy import RANGES
 
 
@@ -103,6 +104,21 @@ class PolicyConfig(Struct, frozen=True, forbid_unknown_fields=True):
     suspect_drop_percent: Annotated[int, _within("suspect_drop_percent")] = 50
 
 
+class HookConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """``[hooks.NAME]``: a command before or after backups and restores (docs/hooks.md).
+
+    `on_failure` is for those before; `run_on` for those after; `kinds` for those of backups.
+    """
+
+    when: HookWhen
+    command: tuple[str, ...]
+    timeout: str = "60s"
+    caches: tuple[str, ...] = ("*",)
+    on_failure: OnFailure = "stop"
+    kinds: tuple[BackupKind, ...] = ("auto", "manual")
+    run_on: tuple[HookOutcome, ...] = ("completed", "failed", "cancelled")
+
+
 class RestoreConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """``[restore]``: the listener that a restore's target replicates from (DESIGN 7)."""
 
@@ -165,6 +181,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     caches: Mapping[CacheName, CacheSettings] = {}
     policies: Mapping[CacheName, Policy] = {}
     exports: Mapping[str, ExportConfig] = {}
+    hooks: Mapping[str, HookConfig] = {}
     daemon: DaemonConfig = DaemonConfig()
     roles: RolesConfig = RolesConfig()
     restore: RestoreConfig = RestoreConfig()

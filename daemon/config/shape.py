@@ -63,6 +63,8 @@ def _wanted(wanted: inspect.Type) -> str:
         case inspect.IntType(ge=low, le=high) | inspect.FloatType(ge=low, le=high):
             kind = "a whole number" if isinstance(wanted, inspect.IntType) else "a number"
             return f"{kind} from {low:g} to {high:g}"
+        case inspect.VarTupleType(item_type=inspect.LiteralType(values)):
+            return f"a list of these: {', '.join(_quoted(value) for value in values)}"
         case inspect.VarTupleType():
             return "a list of texts"
         case inspect.BoolType():

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from daemon.config.buckets import of_bucket, outlived
 from daemon.config.copies import second_vault
 from daemon.config.exports import inside_vaults
+from daemon.config.hooks import of_hooks
 from daemon.config.lines import Place
 from daemon.config.problem import Wrong, near_miss
 from daemon.config.rules import told
@@ -42,6 +43,7 @@ def contradictions(document: Table) -> Found:
     if isinstance(restore, dict):
         for own, wrong in _of_restore(restore):
             yield ("restore", *own), wrong
+    yield from of_hooks(sections(document, "hooks"))
     for name, cache in caches.items():
         for own, wrong in _of_cache(cache, vaults):
             yield ("caches", name, *own), wrong

@@ -14,9 +14,11 @@ from daemon.commands import (
     ExpireBackups,
     ExportReport,
     FinishRecovery,
+    HookCommand,
     OpenExport,
     OpenImport,
     ReconcileCaches,
+    ReconcileHooks,
     RecordCache,
     RecoverFound,
     RemoveCache,
@@ -28,6 +30,7 @@ from daemon.commands import (
     ReportDeleted,
     ReportExported,
     ReportExportFailed,
+    ReportHook,
     ReportLogWentBack,
     ReportNotCompared,
     ReportPlan,
@@ -55,6 +58,7 @@ from daemon.commands import (
     StartAttempt,
     StartCopy,
     StartDaemon,
+    StartHook,
     StartRestore,
     StartVerification,
     StopDaemon,
@@ -69,6 +73,7 @@ from daemon.decide import (
     copies,
     daemon,
     exports,
+    hooks,
     imports,
     policies,
     recovery,
@@ -139,14 +144,31 @@ def decide(state: State, command: Command, context: Context) -> Decision:
             return restores.decide(state, command, context)
         case UndoRestore():
             return undo.decide(state, command, context)
-        case ReportVault():
-            return vaults.decide(state, command)
         case ReportLogWentBack() | RecoverFound() | FinishRecovery():
             return recovery.decide(state, command)
-        case StartDaemon() | StopDaemon():
-            return daemon.decide(state, command, context)
+        case (
+            StartDaemon()
+            | StopDaemon()
+            | ReportVault()
+            | ReconcileHooks()
+            | StartHook()
+            | ReportHook()
+        ):
+            return _of_installation(state, command, context)
         case _:
             return _of_backups(state, command, context)
+
+
+def _of_installation(
+    state: State, command: StartDaemon | StopDaemon | ReportVault | HookCommand, context: Context
+) -> Decision:
+    match command:
+        case StartDaemon() | StopDaemon():
+            return daemon.decide(state, command, context)
+        case ReportVault():
+            return vaults.decide(state, command)
+        case ReconcileHooks() | StartHook() | ReportHook():
+            return hooks.decide(state, command)
 
 
 def _of_backups(state: State, command: _OfBackups, context: Context) -> Decision:

@@ -8,6 +8,7 @@ from daemon.decide.comparisons import cut_off as comparisons_cut_off
 from daemon.decide.copies import interrupted
 from daemon.decide.decision import Context, Decision
 from daemon.decide.exports import cut_off as exports_cut_off
+from daemon.decide.hooks import cut_off as hooks_cut_off
 from daemon.decide.imports import why_not_again
 from daemon.decide.restores import stopped
 from daemon.decide.verifications import cut_off
@@ -51,7 +52,7 @@ def _started(state: State, command: StartDaemon, context: Context) -> tuple[Even
 
 
 def _cut_off(state: State, context: Context) -> tuple[Event, ...]:
-    events: list[Event] = []
+    events: list[Event] = [*hooks_cut_off(state)]
     for backup_id, cache in sorted(state.open_backups.items()):
         backup = catalog.get(state.catalog, cache, backup_id)
         if backup is None:

@@ -22,7 +22,7 @@ from daemon.ledger import Ledger
 from daemon.ports import Clock, Offload
 
 GRADES: tuple[Grade, ...] = ("ok", "warning", "problem")
-PARTS: tuple[Part, ...] = ("host", "engine", "vault", "cache")
+PARTS: tuple[Part, ...] = ("host", "engine", "vault", "cache", "hook")
 Job = Callable[[], Awaitable[Iterable[Finding]]]
 
 

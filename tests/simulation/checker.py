@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from events import codec
 from events.envelope import Record
-from tests.simulation import doubts, invariants, restores, rules, twice, verdicts
+from tests.simulation import doubts, hook_rules, invariants, restores, rules, twice, verdicts
 from tests.simulation.invariants import Invariant
 from tests.simulation.view import View
 
@@ -18,18 +18,21 @@ AFTER_EVENTS = (
     *doubts.AFTER_EVENTS,
     *verdicts.ABOUT_PROOFS,
     *restores.AFTER_EVENTS,
+    *hook_rules.AFTER_EVENTS,
 )
 AFTER_EFFECTS = (
     *invariants.AFTER_EFFECTS,
     *twice.AFTER_EFFECTS,
     verdicts.what_is_read_stays,
     *restores.AFTER_EFFECTS,
+    *hook_rules.AFTER_EFFECTS,
 )
 AT_THE_END = (
     *invariants.AT_THE_END,
     *rules.AUTO_AT_THE_END,
     *twice.AT_THE_END,
     *restores.AT_THE_END,
+    *hook_rules.AT_THE_END,
 )
 EVERY = {each.__name__ for each in (*AFTER_EVENTS, *AFTER_EFFECTS, *AT_THE_END)}
 

@@ -44,7 +44,8 @@ class Far(Struct):
     `swept` holds the uploads that the last sweep took away. Caches hold `keys` and give
     snapshots of `body_bytes`; of `vaults` beside the first only objects and uploads are used.
     Of `servers` that can be restored into there is a model; `marks` says of which data a dump
-    was taken, and `loadings` what they have loaded since somebody looked.
+    was taken, and `loadings` what they have loaded since somebody looked. `hooks` are the runs of
+    the user's commands that have begun, and `open_hooks` counts those that have not ended.
     """
 
     now: float = 0.0
@@ -64,6 +65,8 @@ class Far(Struct):
     servers: dict[str, FarServer] = field(default_factory=dict)
     marks: dict[str, str] = field(default_factory=dict)
     loadings: tuple[Loading, ...] = ()
+    hooks: list[str] = field(default_factory=list)
+    open_hooks: dict[str, int] = field(default_factory=dict)
 
     def copy(self) -> "Far":
         """The same world, which the dead cannot touch any more."""
@@ -79,6 +82,8 @@ class Far(Struct):
             vaults={name: vault.copy() for name, vault in self.vaults.items()},
             servers={url: server.copy() for url, server in self.servers.items()},
             marks=dict(self.marks),
+            hooks=list(self.hooks),
+            open_hooks={},
         )
 
     def vault(self, name: str) -> "Far":

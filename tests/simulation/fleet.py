@@ -17,6 +17,7 @@ from anyio.abc import TaskGroup
 from daemon.actors.worker import Limits
 from tests.simulation.dice import dice
 from tests.simulation.far import Far
+from tests.simulation.hooking import AROUND_BACKUPS
 from tests.simulation.loop import unheard
 from tests.simulation.people import People
 from tests.simulation.setting import Setting
@@ -92,7 +93,8 @@ class Fleet:
 
     def _plan(self) -> Plan:
         limits = Limits(backups=self.setting.backups_at_once)
-        return Plan(weather=self._storm, limits=limits, declared=self._people.file())
+        hooks = AROUND_BACKUPS if self.setting.seed % 8 == 5 else None
+        return Plan(weather=self._storm, limits=limits, declared=self._people.file(), hooks=hooks)
 
     def _live(self) -> None:
         how, self._ends_at = self._end()

@@ -36,6 +36,7 @@ from tests.simulation.stories import STORIES, one_backup
 from tests.simulation.stories import removal as removal_story
 from tests.simulation.test_mutations_auto import MUTATIONS as OF_SCHEDULES
 from tests.simulation.test_mutations_copies import MUTATIONS as OF_COPIES
+from tests.simulation.test_mutations_hooks import MUTATIONS as OF_HOOKS
 from tests.simulation.test_mutations_stuck import MUTATIONS as OF_JOBS
 from tests.simulation.test_proofs import MUTATIONS as OF_PROOFS
 from tests.simulation.test_restores import MUTATIONS as OF_RESTORES
@@ -274,7 +275,7 @@ def test_every_invariant_is_proven() -> None:
     named = EVERY | OF_A_LIFE
 
     of_parts = (*MUTATIONS, *OF_SCHEDULES, *OF_JOBS, *OF_COPIES, *OF_PROOFS, *OF_RESTORES)
-    assert named == {mutation.noticed_by for mutation in of_parts}
+    assert named == {mutation.noticed_by for mutation in (*of_parts, *OF_HOOKS)}
 
 
 async def _nothing(_: Life) -> None:

@@ -24,12 +24,13 @@ from daemon.actors.backup import BackupActor, Surroundings
 from daemon.actors.compare import CompareActor, NameShelf
 from daemon.actors.copy import Between, CopyActor
 from daemon.actors.export import ExportActor, Exporting, Sources
+from daemon.actors.hooks import AfterHooks, BeforeHooks
 from daemon.actors.packing import PipelinePacker
 from daemon.actors.removal import RemovalActor
 from daemon.actors.restore import Outside, RestoreActor, glance
 from daemon.actors.verify import EngineProver, Proving, VerifyActor
 from daemon.actors.worker import Actors, Limits
-from daemon.commands import ReconcileCaches, StartDaemon
+from daemon.commands import ReconcileCaches, ReconcileHooks, StartDaemon
 from daemon.core import Core, Parts
 from daemon.ledger import Ledger
 from daemon.storage.one_error import one_error
@@ -41,6 +42,7 @@ from projections.work import outstanding
 from tests.simulation.checker import Checker
 from tests.simulation.far import Far
 from tests.simulation.foreign import FarImports
+from tests.simulation.hooking import FarHooks
 from tests.simulation.line import CLEAR, Line, Sky
 from tests.simulation.loop import Deadlock, Livelock, ProcessKilled, VirtualLoop, unheard
 from tests.simulation.outlets import FarOutlets
@@ -81,7 +83,7 @@ class Life(Struct):
 
     async def settled(self) -> None:
         """Wait until nothing is outstanding."""
-        while list(outstanding(self.ledger.state)):
+        while list(outstanding(self.ledger.state)) or self.ledger.state.hooks.due:
             await self.ledger.changed(self.ledger.state)
 
     def disturbed(self) -> None:
@@ -112,6 +114,7 @@ class Plan(Struct, frozen=True):
     weather: Sky = CLEAR
     limits: Limits = Limits(backups=2)
     declared: ReconcileCaches | None = None
+    hooks: ReconcileHooks | None = None
     down_seconds: float = DOWN_SECONDS
 
 
@@ -284,7 +287,8 @@ class _Run:
 
     async def _work(self, life: Life) -> None:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(life.core.run, StartDaemon(HERE, "0.1.0"), self.plan.declared)
+            start, plan = StartDaemon(HERE, "0.1.0"), self.plan
+            tasks.start_soon(life.core.run, start, plan.declared, plan.hooks)
             with anyio.CancelScope() as self._talk:
                 await self._script(life)
             if self._talk.cancelled_caught:
@@ -301,6 +305,8 @@ class _Run:
 
     def _parts(self, ledger: Ledger) -> Parts:
         clock = FarClock(self.far)
+        runner = FarHooks(self.line)
+        before = BeforeHooks(ledger, runner)
         second = partial(FarVault, self.line, SECOND)
         shelf = Shelf({MAIN: partial(FarVault, self.line), SECOND: second}, HERE)
         outside = Surroundings(
@@ -310,6 +316,7 @@ class _Run:
             clock=clock,
             installation=HERE,
             imports=FarImports(self.line),
+            before=before,
         )
         looked_at = glance.Shelf(ledger, shelf, NoKeys(), inline)
         planning = FarPlanning(self.line, self._number, looked_at)
@@ -323,14 +330,16 @@ class _Run:
             backup=BackupActor(ledger, outside),
             removal=RemovalActor(ledger, shelf),
             copy=CopyActor(ledger, Between(shelf, inline)),
-            restore=RestoreActor(ledger, Outside(planning, shelf, inline)),
+            restore=RestoreActor(ledger, Outside(planning, shelf, inline, before=before)),
             undo=undo,
             verify=VerifyActor(ledger, Proving(shelf, prover)),
             export=ExportActor(ledger, Exporting(Sources(shelf, inline), FarOutlets(self.line))),
             compare=CompareActor(ledger, comparing, NameShelf(Path("/nowhere"), inline)),
         )
         ids = CountedIds(self._number + 1000)
-        return Parts(actors=actors, limits=self.plan.limits, clock=clock, ids=ids)
+        hooked = self.plan.hooks is not None or ledger.state.hooks.configured
+        after = AfterHooks(ledger, runner) if hooked else None
+        return Parts(actors, self.plan.limits, clock, ids, after)
 
     def look_behind(self, loop: VirtualLoop) -> None:
         """I10: when a life has ended nothing of it is left, and no error went unheard."""

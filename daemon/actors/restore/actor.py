@@ -16,7 +16,7 @@ from daemon.actors.restore.elsewhere import from_vault, with_copies
 from daemon.actors.restore.keys import KeysRestore
 from daemon.actors.restore.planning import Planning, Visit, known, unlocked
 from daemon.actors.restore.safety import safety_backup
-from daemon.actors.seams import ReadableVaults
+from daemon.actors.seams import Beforehand, ReadableVaults, nothing_beforehand
 from daemon.commands import (
     ReportPlan,
     ReportRestored,
@@ -39,6 +39,7 @@ from daemon.valkey.target import Hold, Target
 from daemon.valkey.target_facts import keys_now
 from events.facts import Failure, RestorePlan, RestoreResult
 from projections.catalog import Backup
+from projections.hooks import before_restore
 from projections.restore_plan import Wishes, restore_plan
 from projections.restores import Restore
 from projections.work import RestoreWork
@@ -57,6 +58,7 @@ class Outside(Struct, frozen=True):
     vaults: ReadableVaults
     offload: Offload
     keys: Keys = NoKeys()
+    before: Beforehand = nothing_beforehand
 
 
 class Stored(Struct, frozen=True):
@@ -102,6 +104,7 @@ class RestoreActor:
         if restore.phase != "requested":
             return
         try:
+            await self._outside.before(before_restore(restore), progress)
             if restore.keys is not None and self._by_keys is not None:
                 await self._by_keys.restore(restore, restore.keys, progress)
             else:

@@ -59,6 +59,7 @@ class Room(Struct, frozen=True):
 OF_TYPES = (
     "events.comparisons",
     "events.copies",
+    "events.hooks",
     "events.imports",
     "events.proofs",
     "events.recoveries",
@@ -80,6 +81,7 @@ HOUSE: Mapping[str, Room] = {
     "events.types": Room(OF_TYPES, ("msgspec",), pure=True),
     "events.comparisons": Room((), ("msgspec",), pure=True),
     "events.copies": Room((), ("msgspec",), pure=True),
+    "events.hooks": Room((), ("msgspec",), pure=True),
     "events.imports": Room((), ("msgspec",), pure=True),
     "events.proofs": Room((), ("msgspec",), pure=True),
     "events.recoveries": Room((), ("msgspec",), pure=True),
@@ -98,9 +100,17 @@ HOUSE: Mapping[str, Room] = {
     "daemon.size": Room(pure=True),
     # The rules of a policy are written once, for the file and for commands.
     "daemon.config": Room(
-        ("daemon.config", "daemon.bech32", "daemon.rates", "daemon.size", "projections.policy"),
+        (
+            "daemon.config",
+            "daemon.bech32",
+            "daemon.rates",
+            "daemon.size",
+            "events.hooks",
+            "projections.policy",
+        ),
         ("msgspec",),
     ),
+    "daemon.hooks": Room(("daemon.hooks", "events.hooks"), ("msgspec", "anyio")),
     "daemon.decide": Room(
         (*TRUTH, "projections", "daemon.decide", "daemon.commands"), ("msgspec",), pure=True
     ),
@@ -112,6 +122,7 @@ HOUSE: Mapping[str, Room] = {
         (
             *TRUTH,
             "projections",
+            "daemon.actors.hooks",
             "daemon.actors.scheduler",
             "daemon.actors.worker",
             "daemon.board",
@@ -157,6 +168,18 @@ HOUSE: Mapping[str, Room] = {
             "daemon.ledger",
             "daemon.storage",
             "daemon.valkey",
+        ),
+        ("msgspec", "anyio", "structlog"),
+    ),
+    "daemon.actors.hooks": Room(
+        (
+            *TRUTH,
+            "projections",
+            "daemon.actors.bulkhead",
+            "daemon.actors.holding",
+            "daemon.commands",
+            "daemon.hooks",
+            "daemon.ledger",
         ),
         ("msgspec", "anyio", "structlog"),
     ),
@@ -222,6 +245,11 @@ HOUSE: Mapping[str, Room] = {
     ),
     "daemon.cli.report.drawing": Room(("daemon.cli.report",), ("msgspec", "pygal")),
     "daemon.cli.report.page": Room(("daemon.cli", *WIRE), ("msgspec", "jinja2", "markupsafe")),
+    # It looks at programs that the daemon would run.
+    "daemon.cli.hook_doubts": Room(
+        ("daemon.cli", "daemon.client", "daemon.config", "daemon.hooks.program", *WIRE),
+        ("msgspec", "anyio", "click", "rich"),
+    ),
     # It starts a server with the caller's rights, as the demo does, and plans that as R2 says.
     "daemon.cli.new": Room(
         (
@@ -252,7 +280,7 @@ what is in its own folder."""
 
 HOMES: Mapping[str, tuple[str, ...]] = {
     "sqlite3": ("events",),  # L7: nothing outside may know what the log is kept in
-    "subprocess": ("daemon.valkey", "daemon.cli", "daemon.app"),
+    "subprocess": ("daemon.valkey", "daemon.hooks", "daemon.cli", "daemon.app"),
     "logging": ("daemon.app",),  # everybody else uses structlog
     "http": ("daemon.client", "daemon.api", "daemon.app"),
     "aiohttp.web": ("daemon.api", "daemon.app"),  # S3 knows the errors of aiohttp, not its server

@@ -87,6 +87,9 @@ GOLDEN = (
     "import-completed-1",
     "import-failed-1",
     "restore-failed-2",
+    "hooks-set-1",
+    "hook-started-1",
+    "hook-ran-1",
 )
 
 
