@@ -12,6 +12,7 @@ from msgspec import Struct
 from daemon.answers.exports import ExportView
 from daemon.answers.progress import ProgressView as ProgressView
 from daemon.answers.proof import AssuranceView, ProofView
+from daemon.answers.standing import FailureView, HostView, Level, ReachView, WorkView
 from events.facts import (
     BackupKind,
     CacheSettings,
@@ -44,6 +45,14 @@ class Problem(Answer, frozen=True):
     code: str
     message: str
     hint: str
+
+
+class Trouble(Problem, frozen=True):
+    """What is wrong by one rule of `check`; with a cache, the message begins with its name."""
+
+    level: Level
+    rule: str
+    cache: str | None = None
 
 
 class ErrorAnswer(Answer, frozen=True):
@@ -187,8 +196,8 @@ class CacheView(Answer, frozen=True):
     """One cache and the state of its backups; `suspended` holds the reason.
 
     `failed` is the last backup that failed, unless a later one has been completed. `scheduled`
-    is the newest good scheduled backup (A12), and `next_start` the next one's instant; the latter
-    is not in lists of caches.
+    is the newest good scheduled backup (A12), and `next_start` the next one's instant. The latter,
+    `level` (its worst verdict) and `last_failure` are in a status only.
     """
 
     name: str
@@ -206,6 +215,8 @@ class CacheView(Answer, frozen=True):
     next_start: StartView | None = None
     assurance: AssuranceView | None = None
     undo: UndoView | None = None
+    level: Level | None = None
+    last_failure: FailureView | None = None
 
 
 class CacheDetail(Answer, frozen=True):
@@ -306,6 +317,7 @@ class VaultView(Answer, frozen=True):
     backups: int = 0
     stored_bytes: int = 0
     copies: int = 0
+    reach: ReachView | None = None
 
 
 class LogView(Answer, frozen=True):
@@ -316,7 +328,7 @@ class LogView(Answer, frozen=True):
 
 
 class Status(Answer, frozen=True):
-    """The whole at a glance. All is well exactly when `problems` is empty."""
+    """The whole at a glance, or one cache. All is well exactly when `problems` is empty."""
 
     now: datetime
     version: str
@@ -324,7 +336,7 @@ class Status(Answer, frozen=True):
     your_role: Role
     log: LogView
     installation: str | None = None
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[Trouble, ...] = ()
     caches: tuple[CacheView, ...] = ()
     vaults: tuple[VaultView, ...] = ()
     backups: tuple[BackupView, ...] = ()
@@ -333,6 +345,9 @@ class Status(Answer, frozen=True):
     """Those that have not ended."""
     exports: tuple[ExportView, ...] = ()
     """Those that have not ended."""
+    work: tuple[WorkView, ...] = ()
+    """What else is outstanding."""
+    host: HostView | None = None
 
 
 class TipView(Answer, frozen=True):

@@ -13,6 +13,7 @@ from msgspec import Struct
 from daemon.answers import TipView
 from daemon.answers.doctor import Examined
 from daemon.answers.recovery import Recover, Recoverable, RecoveredAnswer
+from daemon.answers.standing import Vitals
 from daemon.board import Standing
 from daemon.errors import NotFound
 from daemon.ledger import Ledger
@@ -150,6 +151,19 @@ async def no_doctor() -> Examined:
     raise NotFound("doctor", "There is no doctor here.", "Ask a running daemon.")
 
 
+class Pulse(Protocol):
+    """Measures the daemon, its host and its vaults."""
+
+    async def __call__(self) -> Vitals | None:
+        """As they were within the last seconds; returns in time, whatever hangs. None: nobody."""
+        ...
+
+
+async def no_pulse() -> Vitals | None:
+    """Nobody measures."""
+    return None
+
+
 class ExportPlace(Struct, frozen=True):
     """Where an export goes: a URL, and the ``[exports]`` entry that has the keys, if one has."""
 
@@ -215,3 +229,4 @@ class Outside(Struct, frozen=True):
     uploads: Uploads = NoUploads()
     upload_seconds: float = 60.0
     entries: Callable[[], tuple[str, ...]] = tuple
+    pulse: Pulse = no_pulse
