@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from events.envelope import Envelope
-from events.facts import START, CacheName, CacheSettings, Policy, Position, Probe
+from events.facts import START, CacheName, CacheSettings, Policy, Position, Probe, VaultName
 from events.types import (
     CacheReconfigured,
     CacheRegistered,
@@ -45,6 +45,12 @@ class Cache(Struct, frozen=True):
         """The policy, if auto backups are made by it now (A1, C3)."""
         on = self.policy is not None and self.policy.auto and self.suspended is None
         return self.policy if on else None
+
+
+def vaults_of(cache: Cache) -> frozenset[VaultName]:
+    """Where its backups go, and their copies."""
+    second = cache.settings.copy_to
+    return frozenset((cache.settings.vault, *((second,) if second else ())))
 
 
 Caches = Map[CacheName, Cache]

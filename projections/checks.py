@@ -72,13 +72,13 @@ def judge(
     trouble: Failure | None = None,
     only: CacheName | None = None,
 ) -> Iterator[tuple[Line, ...]]:
-    """The installation's lines, then those of each cache or of one, a portion at a time.
+    """The installation's lines, then those of each cache by name, or of one; a portion at a time.
 
     `trouble` is why the log cannot be written. In portions, because there may be many caches.
     """
     yield tuple(_of_installation(state, now, trouble))
     restores = _last_restores(state)
-    for name in state.caches if only is None else (only,):
+    for name in sorted(state.caches) if only is None else (only,):
         yield tuple(_of_cache(state, name, now, restores.get(name)))
 
 

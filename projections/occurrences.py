@@ -12,7 +12,7 @@ from hashlib import sha256
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
-from events.facts import CacheName, Occurrence, Policy
+from events.facts import CacheName, Occurrence, Policy, Window
 from projections.policy import zone
 
 _DAY = timedelta(days=1)
@@ -31,7 +31,7 @@ def occurrences(policy: Policy, *, since: datetime, until: datetime) -> Iterator
     if place is None or not policy.windows:
         return
     opened = _openings(
-        policy, place, first=(since - 2 * _DAY).date(), last=(until + 3 * _DAY).date()
+        policy.windows, place, first=(since - 2 * _DAY).date(), last=(until + 3 * _DAY).date()
     )
     for (opens_at, day, start, length), after in pairwise(opened):
         if since <= opens_at < until:
@@ -43,16 +43,21 @@ def occurrences(policy: Policy, *, since: datetime, until: datetime) -> Iterator
 _Opening = tuple[datetime, date, str, timedelta]
 
 
-def _openings(policy: Policy, place: ZoneInfo, *, first: date, last: date) -> list[_Opening]:
+@lru_cache(maxsize=1024)
+def _openings(
+    windows: tuple[Window, ...], place: ZoneInfo, *, first: date, last: date
+) -> tuple[_Opening, ...]:
+    """Remembered, because a fleet has the same windows again and again."""
     days = [first + n * _DAY for n in range((last - first).days + 1)]
-    return sorted(
+    found = (
         (opening(day, window.start, place), day, window.start, timedelta(minutes=window.minutes))
         for day in days
-        for window in policy.windows
+        for window in windows
     )
+    return tuple(sorted(found))
 
 
-@lru_cache(maxsize=8192)  # a fleet shares few starts and zones, and asks for each day often
+@lru_cache(maxsize=16_384)
 def opening(day: date, start: str, place: ZoneInfo) -> datetime:
     """The instant, in UTC, at which a local time of a day comes (A8).
 

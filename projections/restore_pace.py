@@ -4,7 +4,7 @@ Pure. A restore counts, and so does a private engine's load of a backup; reading
 than a restore, and counts only where nothing was ever loaded. Other caches tell nothing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from immutables import Map
@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from events.facts import CacheName
 from projections.catalog import Backup
+from projections.restores import Restore
 from projections.state import State
 
 SMALL_BYTES = 16 << 20
@@ -39,15 +40,27 @@ class Pace(Struct, frozen=True):
         return told if self.whole else f"{told}; loading comes on top of that"
 
 
-def pace(state: State, cache: CacheName) -> Pace | None:
-    """The newest that tells how long a restore by replication takes, of one cache's backups."""
-    timed = [*_restores(state, cache), *_receipts(state, cache)]
+def pace(state: State, cache: CacheName, restores: Iterable[Restore] | None = None) -> Pace | None:
+    """The newest that tells how long a restore by replication takes, of one cache's backups.
+
+    `restores` are those of its backups, where somebody has sorted them out for many caches.
+    """
+    among = state.restores.values() if restores is None else restores
+    timed = [*_restores(state, cache, among), *_receipts(state, cache)]
     whole = [one for one in timed if one.whole]
     return max(whole or timed, key=lambda one: (one.at, one.seconds), default=None)
 
 
-def _restores(state: State, cache: CacheName) -> Iterator[Pace]:
+def by_cache(state: State) -> dict[CacheName, list[Restore]]:
+    """All restores by the cache whose backups they read, in one pass."""
+    found: dict[CacheName, list[Restore]] = {}
     for one in state.restores.values():
+        found.setdefault(one.backup_cache, []).append(one)
+    return found
+
+
+def _restores(state: State, cache: CacheName, among: Iterable[Restore]) -> Iterator[Pace]:
+    for one in among:
         if one.backup_cache != cache or one.method != "replication":
             continue
         backup = state.catalog.get(cache, _NONE).get(one.backup_id)

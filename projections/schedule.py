@@ -123,13 +123,11 @@ def starts(state: State, name: CacheName, now: datetime) -> Iterator[Start]:
     if cache is None or cache.scheduled is None:
         return
     policy = cache.scheduled
-    found = [
-        Start(occurrence, instant(name, occurrence, retries=policy.retries))
-        for occurrence in occurrences(policy, since=now - _LONGEST, until=now + LOOK_AHEAD)
-        if max(now, occurrence.opens_at) < occurrence.closes_at
-        and not served(state, cache, occurrence, now)
-    ]
-    yield from sorted(found, key=lambda start: start.at)
+    for occurrence in occurrences(policy, since=now - _LONGEST, until=now + LOOK_AHEAD):
+        is_over = max(now, occurrence.opens_at) >= occurrence.closes_at
+        if not is_over and not served(state, cache, occurrence, now):
+            # They never overlap, so what opens later starts later: one by one is in order.
+            yield Start(occurrence, instant(name, occurrence, retries=policy.retries))
 
 
 def open_occurrence(state: State, cache: Cache, now: datetime) -> Occurrence | None:

@@ -13,6 +13,7 @@ from daemon.answers.exports import ExportView
 from daemon.answers.hook_runs import HookRunView
 from daemon.answers.progress import ProgressView as ProgressView
 from daemon.answers.proof import AssuranceView, ProofView
+from daemon.answers.standing import FailureView, HostView, Level, ReachView, WorkView
 from events.facts import (
     BackupKind,
     CacheSettings,
@@ -45,6 +46,14 @@ class Problem(Answer, frozen=True):
     code: str
     message: str
     hint: str
+
+
+class Trouble(Problem, frozen=True):
+    """What is wrong by one rule of `check`; with a cache, the message begins with its name."""
+
+    level: Level
+    rule: str
+    cache: str | None = None
 
 
 class ErrorAnswer(Answer, frozen=True):
@@ -189,8 +198,8 @@ class CacheView(Answer, frozen=True):
     """One cache and the state of its backups; `suspended` holds the reason.
 
     `failed` is the last backup that failed, unless a later one has been completed. `scheduled`
-    is the newest good scheduled backup (A12), and `next_start` the next one's instant; the latter
-    is not in lists of caches.
+    is the newest good scheduled backup (A12), and `next_start` the next one's instant. The latter,
+    `level` (its worst verdict) and `last_failure` are in a status only.
     """
 
     name: str
@@ -208,6 +217,8 @@ class CacheView(Answer, frozen=True):
     next_start: StartView | None = None
     assurance: AssuranceView | None = None
     undo: UndoView | None = None
+    level: Level | None = None
+    last_failure: FailureView | None = None
 
 
 class CacheDetail(Answer, frozen=True):
@@ -310,6 +321,7 @@ class VaultView(Answer, frozen=True):
     backups: int = 0
     stored_bytes: int = 0
     copies: int = 0
+    reach: ReachView | None = None
 
 
 class LogView(Answer, frozen=True):
@@ -320,7 +332,7 @@ class LogView(Answer, frozen=True):
 
 
 class Status(Answer, frozen=True):
-    """The whole at a glance. All is well exactly when `problems` is empty."""
+    """The whole at a glance, or one cache. All is well exactly when `problems` is empty."""
 
     now: datetime
     version: str
@@ -328,7 +340,7 @@ class Status(Answer, frozen=True):
     your_role: Role
     log: LogView
     installation: str | None = None
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[Trouble, ...] = ()
     caches: tuple[CacheView, ...] = ()
     vaults: tuple[VaultView, ...] = ()
     backups: tuple[BackupView, ...] = ()
@@ -337,6 +349,9 @@ class Status(Answer, frozen=True):
     """Those that have not ended."""
     exports: tuple[ExportView, ...] = ()
     """Those that have not ended."""
+    work: tuple[WorkView, ...] = ()
+    """What else is outstanding."""
+    host: HostView | None = None
 
 
 class TipView(Answer, frozen=True):

@@ -1,11 +1,9 @@
 """What the daemon answers about whether all is well: the shape of `valkeep check`."""
 
 from datetime import datetime
-from typing import Literal
 
 from daemon.answers import Answer
-
-Level = Literal["ok", "warning", "unknown", "critical"]
+from daemon.answers.standing import Level
 
 
 class CheckLine(Answer, frozen=True):

@@ -39,8 +39,9 @@ class AssuranceView(Struct, frozen=True, omit_defaults=True):
     """What a cache's backups are good for.
 
     `proven_at` and `level` are those of the newest proof, of the backup `name`.
-    `restore_seconds` is a guess, and `restore_from` tells from what. `lost_seconds` is the age of
-    the newest good backup: what was written since would be lost.
+    `restore_seconds` is a guess for the newest good backup, and `restore_from` tells from what;
+    `restore_partly`: of reading alone. `lost_seconds` is the age of that backup, `newest`: what was
+    written since would be lost.
     """
 
     proven_at: datetime | None = None
@@ -48,4 +49,6 @@ class AssuranceView(Struct, frozen=True, omit_defaults=True):
     name: str = ""
     restore_seconds: float | None = None
     restore_from: str = ""
+    restore_partly: bool = False
     lost_seconds: float | None = None
+    newest: str = ""

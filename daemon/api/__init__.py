@@ -3,6 +3,7 @@
 from daemon.api.doorstep import listening
 from daemon.api.peer import Peer
 from daemon.api.roles import Access, Roles, access_for
+from daemon.api.scrape import ScrapePort
 from daemon.api.seams import ExportPlace, Outside, Plain, Planner, Prober
 from daemon.api.server import Limits, serve
 
@@ -16,6 +17,7 @@ __all__ = [
     "Planner",
     "Prober",
     "Roles",
+    "ScrapePort",
     "access_for",
     "listening",
     "serve",

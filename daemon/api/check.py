@@ -5,8 +5,8 @@ from msgspec import Struct
 from daemon.answers.check import Checked, CheckLine
 from daemon.api.asked import Asked
 from daemon.api.find import cache_named
-from daemon.api.health import judged
 from daemon.api.queries import moment_of
+from daemon.api.vitals import judgement
 from projections.checks import worst
 
 
@@ -20,9 +20,7 @@ async def check(asked: Asked) -> Checked:
     """Every rule's verdict, worst first."""
     moment, name = moment_of(asked), asked.queried(CheckQuery).cache
     only = None if name is None else cache_named(moment.state, name).name
-    outside = asked.outside
-    copies = outside.log_copies()
-    lines = await judged(moment, outside.ledger.trouble, only, vaults=outside.vaults, copies=copies)
+    lines = (await judgement(asked.outside, moment, only)).lines
     told = tuple(
         CheckLine(
             level=line.level,

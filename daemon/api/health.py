@@ -1,29 +1,19 @@
 """Whether all is well, and if not, what is wrong and what to do: for somebody at 3 a.m.
 
-Knows what the log knows: whether a cache answers right now is not asked here. What is wrong is
-judged in one place for `status` and `check`. Many caches take turns with everybody else.
+Knows what the log knows: whether a cache answers right now is not asked here, and what was
+measured is added in `vitals`. Many caches take turns with everybody else.
 """
 
 from collections.abc import Mapping
+from itertools import chain
 
 from anyio.lowlevel import checkpoint
-from msgspec.structs import replace
 
-from daemon.answers import CacheView, LogView, Problem, Role, Status, VaultView
-from daemon.api.exports_view import running as running_exports
-from daemon.api.views import (
-    Moment,
-    backup_view,
-    backups_of,
-    cache_view,
-    next_start,
-    restore_view,
-)
+from daemon.api.views import Moment
 from daemon.errors import Unavailable
 from events.facts import CacheName, Failure, VaultName
 from projections import checks, vault_checks
-from projections.catalog import copies_in
-from projections.checks import Line
+from projections.checks import Level, Line
 from projections.hook_checks import hook_lines
 from projections.log_checks import CopyStanding, log_lines
 
@@ -41,79 +31,17 @@ async def judged(
 ) -> tuple[Line, ...]:
     """Every rule's verdict, worst first; on all caches or on one, and on the installation."""
     failure = Failure(trouble.code, trouble.message, trouble.hint) if trouble else None
-    lines: list[Line] = [
-        *vault_checks.judge(moment.state, vaults, only),
-        *log_lines(moment.state, moment.now, copies),
-        *hook_lines(moment.state, moment.now, only),
-    ]
-    for number, portion in enumerate(checks.judge(moment.state, moment.now, failure, only)):
+    levels: dict[Level, list[Line]] = {level: [] for level in reversed(checks.LEVELS)}
+    own = (*vault_checks.judge(moment.state, vaults, only),)
+    portions = checks.judge(moment.state, moment.now, failure, only)
+    # They come in the order of the caches' names: nothing is left to be sorted at once.
+    for number, portion in enumerate(
+        chain((own, tuple(log_lines(moment.state, moment.now, copies))), portions)
+    ):
         if number % AT_ONCE == 0:
             await checkpoint()
-        lines += portion
-    return checks.ordered(lines)
-
-
-async def status(
-    moment: Moment,
-    *,
-    vaults: Mapping[VaultName, str],
-    trouble: Unavailable | None,
-    asked: tuple[Role, str, float],
-    copies: tuple[CopyStanding, ...] = (),
-) -> Status:
-    """The whole at a glance; `asked` is the role, the daemon's version, and its uptime."""
-    role, version, uptime = asked
-    state = moment.state
-    unfinished = backups_of(state, None, unfinished=True)
-    running = [b for b in unfinished if b.phase in ("waiting", "running")]
-    restores = [state.restores[restore_id] for _, restore_id in sorted(state.active.items())]
-    lines = await judged(moment, trouble, vaults=vaults, copies=copies)
-    return Status(
-        now=moment.now,
-        version=version,
-        uptime_seconds=uptime,
-        your_role=role,
-        log=LogView(position=state.position, trouble=_trouble(trouble)),
-        installation=state.installation,
-        problems=tuple(_problem(line) for line in lines if line.level != "ok"),
-        caches=await _caches(moment),
-        vaults=tuple(vault_view(moment, name, url) for name, url in sorted(vaults.items())),
-        backups=tuple(backup_view(moment, backup) for backup in running),
-        restores=tuple(restore_view(moment, restore) for restore in restores),
-        exports=running_exports(moment),
-    )
-
-
-async def _caches(moment: Moment) -> tuple[CacheView, ...]:
-    views = []
-    for number, (_, cache) in enumerate(sorted(moment.state.caches.items())):
-        if number % AT_ONCE == 0:
-            await checkpoint()
-        view = cache_view(moment, cache, probe=False)
-        views.append(replace(view, next_start=next_start(moment, cache)))
-    return tuple(views)
-
-
-def _trouble(trouble: Unavailable | None) -> Problem | None:
-    if trouble is None:
-        return None
-    return Problem(trouble.code, trouble.message, trouble.hint)
-
-
-def _problem(line: Line) -> Problem:
-    told = f"{line.cache}: {line.message}" if line.cache else line.message
-    return Problem(line.code, told, line.hint)
-
-
-def vault_view(moment: Moment, name: VaultName, url: str) -> VaultView:
-    """A vault, and what the log says lies in it."""
-    there = [b for b in backups_of(moment.state, None, unfinished=False) if b.vault == name]
-    size = sum(b.stored.stored_bytes for b in there if b.stored)
-    copied = copies_in(moment.state.catalog, name)
-    return VaultView(
-        name=name,
-        url=url,
-        backups=len(there),
-        stored_bytes=size + sum(copy.stored_bytes for copy in copied),
-        copies=len(copied),
-    )
+        for line in portion:
+            levels[line.level].append(line)
+    found = chain.from_iterable(levels.values())
+    hooked = tuple(hook_lines(moment.state, moment.now, only))
+    return checks.ordered((*found, *hooked)) if hooked else tuple(found)

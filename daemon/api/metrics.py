@@ -13,15 +13,18 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from daemon.answers.standing import HostView, Vitals
 from daemon.api.asked import Asked
-from daemon.api.health import judged
-from daemon.api.queries import moment_of
+from daemon.api.seams import Outside
 from daemon.api.views import Moment, next_start
+from daemon.api.vitals import judgement
 from events.facts import CacheName, VaultName
 from projections.assurance import assurance
 from projections.catalog import Backup
 from projections.checks import LEVELS, Line
 from projections.freshness import newest_good
+from projections.restore_pace import by_cache
+from projections.restores import Restore
 from projections.retention import taken_at
 from projections.tally import Tally
 from projections.vaults import faults_of
@@ -56,23 +59,28 @@ class Scrape(Struct, frozen=True):
     version: str
     uptime_seconds: float
     writable: bool
+    vitals: Vitals | None = None
 
 
 async def metrics(asked: Asked) -> bytes:
     """What Prometheus asks for, in its text format."""
-    outside, moment = asked.outside, moment_of(asked)
-    trouble, copies = outside.ledger.trouble, outside.log_copies()
-    lines = await judged(moment, trouble, vaults=outside.vaults, copies=copies)
-    return exposition(
-        Scrape(
-            moment=moment,
-            lines=lines,
-            vaults=outside.vaults,
-            version=outside.version,
-            uptime_seconds=(moment.now - outside.started_at).total_seconds(),
-            writable=trouble is None,
-        )
+    return await figures(asked.outside)
+
+
+async def figures(outside: Outside) -> bytes:
+    """All samples at this instant; the state is immutable, so that a thread can go through it."""
+    moment = Moment(outside.ledger.state, outside.clock.now(), outside.board)
+    found = await judgement(outside, moment)
+    scrape = Scrape(
+        moment=moment,
+        lines=found.lines,
+        vaults=outside.vaults,
+        version=outside.version,
+        uptime_seconds=(moment.now - outside.started_at).total_seconds(),
+        writable=outside.ledger.trouble is None,
+        vitals=found.vitals,
     )
+    return await outside.offload(exposition, scrape)
 
 
 def exposition(scrape: Scrape) -> bytes:
@@ -94,6 +102,7 @@ class _Collected(Collector):
         yield from _of_daemon(scrape)
         yield from _of_work(scrape)
         yield from _of_vaults(scrape)
+        yield from _of_host(scrape.vitals.host if scrape.vitals else None)
         yield _verdicts(scrape.lines)
         yield from _of_backups(scrape.moment)
         yield from _newest(scrape.moment)
@@ -143,6 +152,37 @@ def _of_vaults(scrape: Scrape) -> Iterator[Metric]:
     for name, url in sorted(scrape.vaults.items()):
         faults.add_metric([name], len(faults_of(scrape.moment.state.vaults, name, url)))
     yield faults
+    up = _gauge(("vault_reachable", "1 if the vault answered when it was asked just now"), "vault")
+    free = _gauge(("vault_free_bytes", "Room on the disk of a vault in a directory"), "vault")
+    for vault, reach in sorted(scrape.vitals.vaults.items() if scrape.vitals else ()):
+        up.add_metric([vault], float(reach.failure is None))
+        if reach.free_bytes is not None:
+            free.add_metric([vault], reach.free_bytes)
+    yield up
+    yield free
+
+
+def _of_host(host: HostView | None) -> Iterator[Metric]:
+    spool = host.spool if host else None
+    known: tuple[tuple[str, str, int | None], ...] = (
+        (
+            "data_dir_free_bytes",
+            "Room on the disk of the event log",
+            host.free_bytes if host else None,
+        ),
+        ("log_bytes", "Size of the event log's files", host.log_bytes if host else None),
+        (
+            "resident_memory_bytes",
+            "Memory that the daemon holds",
+            host.memory_bytes if host else None,
+        ),
+        ("spool_bytes", "Bytes that wait in the spool", spool.taken_bytes if spool else None),
+    )
+    for name, told, value in known:
+        family = _gauge((name, told))
+        if value is not None:
+            family.add_metric([], value)
+        yield family
 
 
 def _verdicts(lines: tuple[Line, ...]) -> Metric:
@@ -196,23 +236,26 @@ _NEWEST: Mapping[str, tuple[str, str]] = {
     "plain": ("last_backup_rdb_bytes", "RDB size of the newest good backup"),
     "fork": ("last_backup_fork_seconds", "How long the server's child lived for it"),
     "cow": ("last_backup_copy_on_write_bytes", "Memory that was copied while it lived"),
-    "restore": ("restore_estimate_seconds", "How long a restore would take, by the last that was"),
+    "restore": ("restore_estimate_seconds", "How long a restore of the newest good backup takes"),
 }
 """What is known of a cache's newest backups: name and help; absent where nothing is known."""
 
 
 def _newest(moment: Moment) -> Iterator[Metric]:
     families = {what: _gauge(told, "cache") for what, told in _NEWEST.items()}
+    restores = by_cache(moment.state)
     for name in sorted(moment.state.caches):
-        for what, value in _known(moment, name):
+        for what, value in _known(moment, name, restores.get(name, [])):
             if value is not None:
                 families[what].add_metric([name], value)
     yield from families.values()
 
 
-def _known(moment: Moment, name: CacheName) -> Iterator[tuple[str, float | None]]:
+def _known(
+    moment: Moment, name: CacheName, restores: list[Restore]
+) -> Iterator[tuple[str, float | None]]:
     state = moment.state
-    known = assurance(state, name)
+    known = assurance(state, name, restores)
     scheduled, newest = newest_good(state, name), known.newest
     yield "good", _instant(taken_at(scheduled)) if scheduled else None
     yield "proven", _instant(known.proven.proof.verified_at) if known.proven else None

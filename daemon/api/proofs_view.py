@@ -1,13 +1,14 @@
 """From state to what is answered about proofs. Pure."""
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from daemon.answers.proof import AssuranceView, ProofView, VerificationView
 from events.facts import CacheName
 from projections.assurance import assurance
 from projections.catalog import Backup
-from projections.local import span
 from projections.proofs import UNPROVEN
+from projections.restores import Restore
 from projections.state import State
 from projections.work import proving_waits_for
 
@@ -43,9 +44,11 @@ def _under_way(state: State, backup: Backup, now: datetime) -> VerificationView 
     )
 
 
-def assurance_view(state: State, name: CacheName, now: datetime) -> AssuranceView:
-    """What a cache's backups are good for."""
-    known = assurance(state, name)
+def assurance_view(
+    state: State, name: CacheName, now: datetime, restores: Iterable[Restore] | None = None
+) -> AssuranceView:
+    """What a cache's backups are good for; `restores` as for `pace`."""
+    known = assurance(state, name, restores)
     proven, guess, lost = known.proven, known.guess, known.lost(now)
     receipt = proven.proof.receipt if proven else None
     return AssuranceView(
@@ -53,6 +56,8 @@ def assurance_view(state: State, name: CacheName, now: datetime) -> AssuranceVie
         level=receipt.level if receipt else "",
         name=proven.name if proven else "",
         restore_seconds=guess.seconds if guess else None,
-        restore_from=f"{guess.source}, {span(now - guess.at)} ago" if guess else "",
+        restore_from=guess.source if guess else "",
+        restore_partly=guess is not None and not guess.whole,
+        newest=known.newest.name if known.newest else "",
         lost_seconds=None if lost is None else lost.total_seconds(),
     )

@@ -19,10 +19,11 @@ from daemon.answers import (
     Restores,
     Status,
 )
-from daemon.api import health
 from daemon.api.asked import Asked
 from daemon.api.exports_view import exports_of
 from daemon.api.find import any_backup, cache_named, restore_by_id
+from daemon.api.overview import Asker, overview
+from daemon.api.places import occupied
 from daemon.api.views import (
     Moment,
     backup_detail,
@@ -31,6 +32,8 @@ from daemon.api.views import (
     cache_view,
     restore_view,
 )
+from daemon.api.vitals import judgement
+from projections.caches import vaults_of
 from projections.catalog import Backup
 from projections.restores import ACTIVE, Restore
 from projections.state import State
@@ -53,6 +56,12 @@ class RestoresQuery(Struct, frozen=True, forbid_unknown_fields=True):
     active: bool = False
 
 
+class StatusQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """`cache`: of this one, its vaults and the installation."""
+
+    cache: str | None = None
+
+
 class WaitQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """`wait`: answer when the work has ended, or after so many seconds."""
 
@@ -66,17 +75,16 @@ class BackupWaitQuery(WaitQuery, frozen=True, forbid_unknown_fields=True):
 
 
 async def status(asked: Asked) -> Status:
-    """The whole at a glance."""
+    """The whole at a glance, or one cache."""
     outside = asked.outside
-    moment = moment_of(asked)
+    moment, name = moment_of(asked), asked.queried(StatusQuery).cache
+    only = None if name is None else cache_named(moment.state, name).name
+    found = await judgement(outside, moment, only)
     uptime = (moment.now - outside.started_at).total_seconds()
-    return await health.status(
-        moment,
-        vaults=outside.vaults,
-        trouble=outside.ledger.trouble,
-        asked=(asked.role, outside.version, uptime),
-        copies=outside.log_copies(),
-    )
+    asker = Asker(asked.role, outside.version, uptime, outside.ledger.trouble)
+    used = None if only is None else vaults_of(moment.state.caches[only])
+    vaults = {n: url for n, url in outside.vaults.items() if used is None or n in used}
+    return await overview(moment, found, asker, vaults, only)
 
 
 async def caches(asked: Asked) -> Caches:
@@ -103,7 +111,8 @@ async def backups(asked: Asked) -> Backups:
     if query.cache is not None and query.cache not in moment.state.catalog:
         cache_named(moment.state, query.cache)
     found = backups_of(moment.state, query.cache, unfinished=query.all)
-    return Backups(now=moment.now, backups=tuple(backup_view(moment, b) for b in found))
+    places = occupied(moment.state)
+    return Backups(now=moment.now, backups=tuple(backup_view(moment, b, places) for b in found))
 
 
 async def backup(asked: Asked) -> BackupDetail:

@@ -14,9 +14,10 @@ from msgspec import Meta, Struct
 from daemon.answers.report import Report
 from daemon.api.asked import Asked
 from daemon.api.find import cache_named
-from daemon.api.health import judged
+from daemon.api.overview import vault_views
 from daemon.api.queries import moment_of
 from daemon.api.report_view import Wanted, names_of, report_of
+from daemon.api.vitals import judgement
 from daemon.ledger import Ledger
 from events import codec
 from events.facts import START, CacheName, Position, cache_stream
@@ -43,19 +44,15 @@ async def report(asked: Asked) -> Report:
     if query.cache is not None and query.cache not in state.catalog:
         cache_named(state, query.cache)
     only = None if query.cache is None else CacheName(query.cache)
-    lines = await judged(
-        moment_of(asked),
-        outside.ledger.trouble,
-        only if only in state.caches else None,
-        vaults=outside.vaults,
-        copies=outside.log_copies(),
-    )
-    names, left_out = names_of(moment_of(asked), only, lines)
+    moment = moment_of(asked)
+    found = await judgement(outside, moment, only if only in state.caches else None)
+    vaults = tuple([one async for one in vault_views(moment, outside.vaults, found.vitals)])
+    names, left_out = names_of(moment, only, found.lines)
     since = now - timedelta(days=query.days) - MARGIN
     history = await told_since(
         outside.ledger, since, names if only is not None or left_out else None
     )
-    wanted = Wanted(query.days, only, outside.version, outside.vaults, lines, names, left_out)
+    wanted = Wanted(query.days, only, outside.version, vaults, found.lines, names, left_out)
     return await outside.offload(report_of, moment_of(asked), history, wanted)
 
 

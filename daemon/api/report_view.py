@@ -19,11 +19,10 @@ from daemon.answers.report import (
     RestoreLine,
     VerifiedView,
 )
-from daemon.api.health import vault_view
 from daemon.api.proofs_view import assurance_view
 from daemon.api.report_troubles import troubles_of
 from daemon.api.views import Moment, next_start
-from events.facts import BackupId, CacheName, Policy, VaultName
+from events.facts import BackupId, CacheName, Policy
 from projections import catalog
 from projections.calendar import Span, calendar, state_of
 from projections.catalog import Backup
@@ -51,7 +50,7 @@ class Wanted(Struct, frozen=True):
     days: int
     only: CacheName | None
     version: str
-    vaults: Mapping[VaultName, str]
+    vaults: tuple[VaultView, ...]
     lines: tuple[Line, ...]
     names: tuple[CacheName, ...]
     left_out: tuple[CacheName, ...] = ()
@@ -262,8 +261,4 @@ def _vaults(moment: Moment, wanted: Wanted) -> tuple[VaultView, ...]:
     """Where backups lie; for one cache the vaults of its backups only."""
     of_one = moment.state.catalog.get(wanted.only, Map()) if wanted.only else Map()
     used = {b.vault for b in of_one.values()}
-    return tuple(
-        vault_view(moment, name, url)
-        for name, url in sorted(wanted.vaults.items())
-        if wanted.only is None or name in used
-    )
+    return tuple(one for one in wanted.vaults if wanted.only is None or one.name in used)

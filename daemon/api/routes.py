@@ -81,7 +81,15 @@ ROUTES: tuple[Route, ...] = (
         undoing.plan,
         body=UndoRequest,
     ),
-    Route("GET", "/v1/status", "viewer", "The whole at a glance", answers.Status, queries.status),
+    Route(
+        "GET",
+        "/v1/status",
+        "viewer",
+        "The whole at a glance, or one cache",
+        answers.Status,
+        queries.status,
+        query=queries.StatusQuery,
+    ),
     Route(
         "GET",
         "/v1/check",

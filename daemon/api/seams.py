@@ -14,6 +14,7 @@ from daemon.answers import TipView
 from daemon.answers.doctor import Examined
 from daemon.answers.hooks import HookTried, TryHook
 from daemon.answers.recovery import Recover, Recoverable, RecoveredAnswer
+from daemon.answers.standing import Vitals
 from daemon.board import Standing
 from daemon.errors import NotFound
 from daemon.ledger import Ledger
@@ -152,6 +153,19 @@ async def no_doctor() -> Examined:
     raise NotFound("doctor", "There is no doctor here.", "Ask a running daemon.")
 
 
+class Pulse(Protocol):
+    """Measures the daemon, its host and its vaults."""
+
+    async def __call__(self) -> Vitals | None:
+        """As they were within the last seconds; returns in time, whatever hangs. None: nobody."""
+        ...
+
+
+async def no_pulse() -> Vitals | None:
+    """Nobody measures."""
+    return None
+
+
 class ExportPlace(Struct, frozen=True):
     """Where an export goes: a URL, and the ``[exports]`` entry that has the keys, if one has."""
 
@@ -230,3 +244,4 @@ class Outside(Struct, frozen=True):
     upload_seconds: float = 60.0
     entries: Callable[[], tuple[str, ...]] = tuple
     hooks: HookDesk | None = None
+    pulse: Pulse = no_pulse

@@ -1,6 +1,6 @@
 """From state to answers: pure functions of one moment. No clock, no I/O."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from immutables import Map
@@ -17,7 +17,7 @@ from daemon.answers import (
     StartView,
 )
 from daemon.api.hooks_view import run_views
-from daemon.api.places import waits_for_a_place
+from daemon.api.places import Occupied, waits_for_a_place
 from daemon.api.proofs_view import assurance_view, proof_view
 from daemon.api.seams import Standings
 from daemon.api.undo_view import undo_view
@@ -61,8 +61,8 @@ def progress_view(moment: Moment, work_id: str) -> ProgressView | None:
     )
 
 
-def backup_view(moment: Moment, backup: Backup) -> BackupView:
-    """One backup as a line of a list."""
+def backup_view(moment: Moment, backup: Backup, places: Occupied | None = None) -> BackupView:
+    """One backup as a line of a list; `places` where many that may wait are looked at."""
     snapshot, stored = backup.snapshot, backup.stored
     totals = stored.totals if stored else None
     needs = capacity(snapshot, stored) if stored else None
@@ -84,7 +84,7 @@ def backup_view(moment: Moment, backup: Backup) -> BackupView:
         engine=f"{snapshot.server.engine} {snapshot.server.version}" if snapshot else None,
         restore_id=backup.restore_id,
         being_read=backup.backup_id in moment.state.held,
-        waits_for=_waits_for(moment, backup),
+        waits_for=_waits_for(moment, backup, places),
         progress=progress_view(moment, backup.backup_id),
         failure=backup.failure,
         abandoned=backup.abandoned,
@@ -118,13 +118,13 @@ def copy_view(moment: Moment, backup: Backup, copy: Copy) -> CopyView:
     )
 
 
-def _waits_for(moment: Moment, backup: Backup) -> str | None:
+def _waits_for(moment: Moment, backup: Backup, places: Occupied | None) -> str | None:
     if backup.phase != "waiting":
         return None
     if backup.unswept:
         return "what its last attempt left in the vault is being swept"
     by_rule = waits_for(moment.state, backup, moment.now)
-    return by_rule or waits_for_a_place(moment.state, backup)
+    return by_rule or waits_for_a_place(moment.state, backup, places)
 
 
 def local_time(at: datetime, policy: Policy) -> LocalTime:
@@ -180,8 +180,10 @@ def backups_of(state: State, cache: str | None, *, unfinished: bool) -> tuple[Ba
     return tuple(sorted(found, key=lambda b: (b.requested_at, b.backup_id)))
 
 
-def cache_view(moment: Moment, cache: Cache, *, probe: bool) -> CacheView:
-    """One cache; a safety backup is not its newest one (A12)."""
+def cache_view(
+    moment: Moment, cache: Cache, *, probe: bool, restores: Iterable[Restore] | None = None
+) -> CacheView:
+    """One cache; a safety backup is not its newest one (A12). `restores` as for `pace`."""
     of_cache = moment.state.catalog.get(cache.name, Map())
     complete = [b for b in of_cache.values() if b.phase == "complete"]
     scheduled = newest_good(moment.state, cache.name)
@@ -208,7 +210,7 @@ def cache_view(moment: Moment, cache: Cache, *, probe: bool) -> CacheView:
         failed=backup_view(moment, failed) if failed else None,
         scheduled=backup_view(moment, scheduled) if scheduled else None,
         next_start=next_start(moment, cache) if probe else None,
-        assurance=assurance_view(moment.state, cache.name, moment.now),
+        assurance=assurance_view(moment.state, cache.name, moment.now, restores),
         undo=undo_view(moment.state, cache.name),
     )
 

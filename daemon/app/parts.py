@@ -29,10 +29,12 @@ from daemon.actors.restore import (
 )
 from daemon.actors.verify import EngineProver, Proving, VerifyActor
 from daemon.actors.worker import Actors, Limits
-from daemon.api import Outside, Roles
+from daemon.api import Outside, Roles, ScrapePort
 from daemon.app.doctor import make_bedside, make_doctor
 from daemon.app.exports import Kit, Places
 from daemon.app.hooks import HookSeat, with_hooks
+from daemon.app.notify import watchdog_seconds
+from daemon.app.pulse import Body, Pulse
 from daemon.app.real import RandomIds, SystemClock, Threads, password
 from daemon.app.rebuilt import Rebuilder
 from daemon.app.recovering import Recovery, copies
@@ -113,6 +115,9 @@ class Daemon:
         self.core = Core(basics.ledger, self._at_work(config, engines))
         self._sickroom = Sickroom(self.shelf, basics.ids, basics.clock, config)
         self.doctor, self.rounds = self._doctor(config, engines)
+        self.port = ScrapePort()
+        self.port.listen(config.metrics.listen)
+        self.pulse = self._pulse(config, engines)
         self.outside = self._outside()
 
     def _at_work(self, config: Config, engines: Engines) -> Parts:
@@ -152,6 +157,9 @@ class Daemon:
         self.places.replace(config)
         self.hooks.replace(config)
         self.rounds.wake()
+        self._pulse_room.replace(config)
+        self.port.listen(config.metrics.listen)
+        self.pulse.forget()
 
     def _prover(self, config: Config, engines: Engines) -> EngineProver:
         return EngineProver(
@@ -249,6 +257,21 @@ class Daemon:
             make_bedside(self._caches, basics.clock, self._timeouts),
         )
 
+    def _pulse(self, config: Config, engines: Engines) -> Pulse:
+        basics = self.basics
+        # Of its own: what hangs when somebody looks must not look like a fault to the rounds.
+        self._pulse_room = Sickroom(self.shelf, basics.ids, basics.clock, config)
+        body = Body(
+            data_dir=config.daemon.data_dir,
+            clock=basics.clock,
+            engine=engines.chosen,
+            spool=basics.spool,
+            watchdog_seconds=watchdog_seconds(os.environ, os.getpid()),
+            looked_at=lambda: self.core.worker.looked_at,
+            port=lambda: self.port.standing,
+        )
+        return Pulse(body, self._pulse_room, self.vault_urls)
+
     def _outside(self) -> Outside:
         return Outside(
             ledger=self.basics.ledger,
@@ -274,6 +297,7 @@ class Daemon:
             upload_seconds=self._timeouts.stall,
             entries=lambda: tuple(self.places.entries()),
             hooks=self.hooks,
+            pulse=self.pulse,
         )
 
     def _recovered(self) -> frozenset[BackupId]:

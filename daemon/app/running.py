@@ -138,6 +138,7 @@ async def _live(daemon: Daemon, run: Run, door: socket.socket) -> None:
             # Whoever hears that we are ready may send a signal at once.
             await working.start(_obey_signals, daemon, run, working.cancel_scope)
             working.start_soon(serve_socket, door, daemon.outside, access)
+            working.start_soon(daemon.port.run, daemon.outside)
             working.start_soon(
                 daemon.core.run, start, run.settings.declared(), run.settings.hooks()
             )

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 import click
 import msgspec
 
-from daemon.answers.check import Checked, CheckLine, Level
+from daemon.answers.check import Checked, CheckLine
+from daemon.answers.standing import Level
 from daemon.cli.desk import Desk, json_option
 from daemon.client import Client
 from daemon.errors import Unreachable, ValkeepError

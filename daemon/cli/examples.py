@@ -9,7 +9,12 @@ from collections.abc import Mapping
 import click
 
 EXAMPLES: Mapping[str, tuple[str, ...]] = {
-    "status": ("valkeep status", "valkeep status --json | jq .problems"),
+    "status": (
+        "valkeep status",
+        "valkeep status orders",
+        "valkeep status --watch --interval 5",
+        "valkeep status --json | jq .problems",
+    ),
     "check": ("valkeep check --quiet", "valkeep check orders"),
     "doctor": ("valkeep doctor",),
     "schedule": ("valkeep schedule", "valkeep schedule orders"),

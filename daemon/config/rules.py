@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from daemon.bech32 import Bech32Error, decode
 from daemon.config.hooks import cache_pattern, timeout, word
+from daemon.config.loopback import loopback
 from daemon.config.problem import Wrong
 from daemon.rates import ALLOWED as RATE_ALLOWED
 from daemon.rates import BadRate, rate
@@ -365,6 +366,7 @@ TEXTS: Mapping[str, Rule] = {
     "spool.directory": absolute_path,
     "spool.max_bytes": spool_size,
     "imports.max_bytes": import_size,
+    "metrics.listen": loopback,
     "caches.*": name,
     "caches.*.url": cache_url,
     "caches.*.password_file": absolute_path,

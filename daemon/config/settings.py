@@ -159,6 +159,12 @@ class ImportsConfig(Struct, frozen=True, forbid_unknown_fields=True):
     max_bytes: str = "1TiB"
 
 
+class MetricsConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """``[metrics]``: a port on loopback for Prometheus; none without an address."""
+
+    listen: str = ""
+
+
 class TimeoutConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """``[timeouts]``: when a cache is given up on; a stall is a time without a single byte.
 
@@ -190,6 +196,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     spool: SpoolConfig = SpoolConfig()
     timeouts: TimeoutConfig = TimeoutConfig()
     imports: ImportsConfig = ImportsConfig()
+    metrics: MetricsConfig = MetricsConfig()
 
 
 def default_config(*, data_home: Path, runtime_dir: Path, state_home: Path) -> Config:

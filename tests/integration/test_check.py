@@ -100,7 +100,7 @@ async def test_days_of_a_schedule_as_monitoring_sees_them(
     assert WARNING == failing.code, failing.out
     assert failing.out.startswith("WARNING last-attempt orders: attempt 1 at auto-")
     assert f"127.0.0.1:{node.port}" in failing.out.splitlines()[0]
-    assert "failed, another follows at " in status.out
+    assert "failed, another follows at " in " ".join(status.out.split())
     assert CRITICAL == lost.code, lost.out
     assert {"CRITICAL abandoned", "CRITICAL fresh"} == {
         " ".join(line.split()[:2]) for line in lost.out.splitlines()[:2]

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, time, timedelta
 from msgspec import Struct
 from msgspec.structs import replace
 
+from daemon.answers import VaultView
 from daemon.answers.report import Report
 from daemon.api.report_view import Wanted, names_of, report_of
 from daemon.api.views import Moment
@@ -54,6 +55,7 @@ from events.types import (
     WindowMissed,
 )
 from projections import checks
+from projections.catalog import listed
 from projections.history import History
 from projections.history import evolve as tell
 from projections.state import State, evolve
@@ -318,7 +320,8 @@ def answer(fleet: Fleet, *, days: int | None = None, only: str | None = None) ->
     name = None if only is None else CacheName(only)
     found = [line for portion in checks.judge(state, NOW, None, name) for line in portion]
     moment, lines = Moment(state, NOW, Board(_Still())), checks.ordered(found)
-    vaults = {MAIN: "file:///var/backups/valkeep"}
+    held = [b.stored.stored_bytes for b in listed(state.catalog) if b.stored]
+    vaults = (VaultView(MAIN, "file:///var/backups/valkeep", len(held), sum(held)),)
     names, _ = names_of(moment, name, lines)
     wanted = Wanted(days or fleet.days, name, "0.1.0", vaults, lines, names)
     return report_of(moment, history, wanted)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from daemon.answers.standing import ReachView, Vitals
 from daemon.api.metrics import Scrape, exposition
 from daemon.api.views import Moment
 from events.facts import Occurrence
@@ -15,6 +16,7 @@ from projections.checks import Line
 from projections.state import State
 from tests.support.given import NOON, given
 from tests.support.samples import B1, B2, FOR_GOOD, ORDERS, complete, registered
+from tests.support.screens import HOST
 
 PACKAGING = Path(__file__).parents[3] / "packaging"
 RULES = PACKAGING / "prometheus" / "valkeep.rules.yml"
@@ -65,6 +67,21 @@ def test_figures_are_what_the_log_says() -> None:
     assert ("valkeep_last_good_timestamp_seconds", "cache=orders") not in told
 
 
+def test_what_was_measured_is_told() -> None:
+    """The host's figures and each vault's are samples, where they are known."""
+    vitals = Vitals(HOST, {"main": ReachView(NOON, free_bytes=7), "far": ReachView(NOON, FOR_GOOD)})
+    moment = Moment(given(registered()), NOON, Nobody())
+    scrape = Scrape(moment, (), {}, "1.2", 60.0, writable=True, vitals=vitals)
+    text = exposition(scrape).decode()
+    assert 'valkeep_vault_reachable{vault="main"} 1.0' in text
+    assert 'valkeep_vault_reachable{vault="far"} 0.0' in text
+    assert 'valkeep_vault_free_bytes{vault="main"} 7.0' in text
+    assert 'valkeep_vault_free_bytes{vault="far"}' not in text
+    assert "valkeep_data_dir_free_bytes 3.3" in text
+    assert "valkeep_resident_memory_bytes 8.8" in text
+    assert "valkeep_spool_bytes 0.0" in text
+
+
 def test_names_keep_the_conventions() -> None:
     """Counters end in their unit and ``_total``, times are in seconds, sizes in bytes."""
     for name, _ in scraped(given(registered(), *complete())):
@@ -87,6 +104,12 @@ EMPTY = {
     "valkeep_next_start_timestamp_seconds",
     "valkeep_restore_estimate_seconds",
     "valkeep_vault_faults",
+    "valkeep_vault_reachable",
+    "valkeep_vault_free_bytes",
+    "valkeep_data_dir_free_bytes",
+    "valkeep_log_bytes",
+    "valkeep_resident_memory_bytes",
+    "valkeep_spool_bytes",
     "valkeep_work",
     "valkeep_last_backup_fork_seconds",
     "valkeep_last_backup_copy_on_write_bytes",

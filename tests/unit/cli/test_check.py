@@ -243,10 +243,10 @@ async def test_a_status_tells_the_same() -> None:
     lines = printed.out.splitlines()
     assert "1 problem:" == lines[0]
     assert lines[1].startswith(
-        "  ! orders: attempt 1 at auto-20260302-0200 failed, another follows"
+        "  WARNING orders: attempt 1 at auto-20260302-0200 failed, another follows"
     )
-    assert any(
-        line.startswith("backup orders/auto-20260302-0200: waiting: a retry") for line in lines
-    )
+    told = " ".join(printed.out.split())
+    assert "backup orders/auto-20260302-0200: tried again in " in told
+    assert "attempt 1 failed: Nobody listens." in told
     assert "NEXT START" in printed.out
-    assert "2026-03-03 02:" in printed.out
+    assert "Tue 02:" in printed.out

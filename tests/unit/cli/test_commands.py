@@ -143,16 +143,16 @@ async def test_all_is_well() -> None:
     assert [
         "All is well.",
         "",
-        "CACHE   NEWEST GOOD  TAKEN    NEXT START  BACKUPS  STORED  NOTE",
-        "orders  nightly      3 h ago  -                 1    50 B",
+        "CACHE   NEWEST GOOD  LAST PROVEN  NEXT START  RESTORE  YOU WOULD LOSE  STATE",
+        "orders  3 h ago      never        -           unknown  the last 3 h    ok",
         "",
-        "CACHE   LAST PROVEN  A RESTORE TAKES  YOU WOULD LOSE  KNOWN FROM",
-        "orders  never        unknown          the last 3 h",
+        "VAULT  ANSWERS  BACKUPS  STORED  FREE  URL",
+        "main   -              1    50 B  -     file:///var/backups/valkeep",
         "",
-        "VAULT  BACKUPS  STORED  URL",
-        "main         1    50 B  file:///var/backups/valkeep",
-        "",
-        "valkeep 0.1.0, up 3 h, log writable at position 6; you are admin",
+        "daemon  valkeep 0.1.0, up 3 h",
+        "log     writable, position 6",
+        "clock   2026-03-01 15:00:00Z",
+        "you     admin",
     ] == printed.out.splitlines()
 
 
@@ -165,7 +165,7 @@ async def test_a_status_tells_what_is_wrong_and_what_runs() -> None:
 
     assert [
         "1 problem:",
-        "  ! orders: backup nightly failed: Nobody listens.",
+        "  WARNING orders: backup nightly failed: Nobody listens.",
         "    hint: Start it.",
         "",
         "backup orders/now: waiting for the fork",

@@ -38,7 +38,7 @@ async def test_check_and_status_tell_of_a_vault_at_fault() -> None:
         "stays and costs (403 AccessDenied); found on 2026-03-01 12:00Z; the keys need "
         "s3:DeleteObject. `valkeep doctor` tries it again\n"
     )
-    assert "! Vault main: it cannot delete: retention will not work" in status.out
+    assert "WARNING Vault main: it cannot delete: retention will not work" in status.out
     assert "vault main was tried out, and is at fault: delete: 403 AccessDenied" in events.out
 
 

@@ -169,9 +169,9 @@ def test_status_knows_what_a_restore_takes() -> None:
     assert loaded is not None
     assert restored is not None
     assert (2.0, 7.0, 2.0) == (read.seconds, loaded.seconds, restored.seconds)
-    assert "alone" in read.source
+    assert (False, True) == (read.whole, loaded.whole)
     assert "valkey 9.1.1" in loaded.source
-    assert "a restore into orders" == restored.source
+    assert restored.source.startswith("a restore into orders took 2 s")
 
 
 def test_status_knows_what_would_be_lost() -> None:
