@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from daemon.bech32 import Bech32Error, decode
 from daemon.config.problem import Wrong
+from daemon.near import asked
 from daemon.rates import ALLOWED as RATE_ALLOWED
 from daemon.rates import BadRate, rate
 from daemon.size import ALLOWED, size_bytes
@@ -197,7 +198,7 @@ def window(text: str) -> Wrong | None:
 
 def told(unfit: Unfit) -> Wrong:
     """What is wrong with a policy, as it is told of a file."""
-    meant = f"Did you mean {unfit.meant}? " if unfit.meant else ""
+    meant = f"{asked(unfit.meant)} " if unfit.meant else ""
     return Wrong(unfit.wrong, f"{meant}Allowed: {unfit.allowed}.")
 
 
