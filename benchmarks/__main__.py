@@ -11,6 +11,7 @@ import sys
 from benchmarks.clients import clients
 from benchmarks.idle import idle
 from benchmarks.keys import restore_keys
+from benchmarks.listing import listing
 from benchmarks.log_rows import appends, folds
 from benchmarks.restores import restores
 from benchmarks.rows import encrypted, memory, to_directory, to_s3
@@ -25,7 +26,7 @@ BACKUPS = {"1", "2", "3", "4", "5"}
 def main() -> None:
     """Run the rows that are asked for, or all, and print them."""
     scale = 0.1 if os.environ.get("BENCH_SMALL") else 1.0
-    wanted = set(sys.argv[1:]) or {*BACKUPS, "6", "7", "8", "10"}
+    wanted = set(sys.argv[1:]) or {*BACKUPS, "6", "7", "8", "9", "10"}
     if wanted & BACKUPS:
         _backups(scale, wanted)
     if "6" in wanted:
@@ -35,6 +36,9 @@ def main() -> None:
         appends(events=int(64_000 * scale), rounds=3)
     if "8" in wanted:
         folds(events=int(1_000_000 * scale), rounds=3)
+    if "9" in wanted:
+        with stage() as made:
+            listing(made, rounds=31)
     if "10" in wanted:
         idle(caches=int(10_000 * scale), watch_seconds=60)
     if "clients" in wanted:

@@ -30,6 +30,8 @@ from daemon.errors import (
 PATIENCE_SECONDS = 180.0
 """A look at a cache, or a plan, may wait for a server's time-outs; longer takes nothing."""
 LINE_BYTES = 64 * 1024
+STRANGER = "unknown-peer"
+"""The code of the refusal of whoever has no role; it comes without a word."""
 PIECE_BYTES = 1 << 20
 UPLOAD_BYTES = 256 * 1024
 
@@ -154,7 +156,13 @@ class Client:
 
 
 def path_of(*parts: str) -> str:
-    """A route's path from its parts, each quoted; a slash in a part stays one."""
+    """A route's path from its parts, each quoted; a slash in a part stays one.
+
+    Raises `BadRequest` for a part that is empty or would lead elsewhere.
+    """
+    for part in parts:
+        if part.strip("/") in ("", ".", ".."):
+            raise BadRequest("name", f"{part!r} is no name.", "Look at the words of the command.")
     return "/".join(["", "v1", *(quote(part) for part in parts)])
 
 
@@ -302,6 +310,13 @@ def _checked(status: int, body: bytes) -> bytes:
     try:
         problem = _error.decode(body).error
     except msgspec.MsgspecError:
+        if status == 500:
+            # All that our own server refuses has a reason, but for what its end cuts off.
+            raise Unreachable(
+                "no-reason",
+                "The daemon answered with HTTP 500 and without a reason: it may be ending.",
+                "Ask again when it runs: `systemctl status valkeep`, or its log, tells more.",
+            ) from None
         problem = Problem("http", f"The daemon answered with HTTP {status}.", "See its log.")
     raise _raised(status, problem)
 
@@ -321,7 +336,7 @@ def _unknown_peer(path: str) -> Forbidden:
     """Closed before a word was said: that is how the daemon treats strangers."""
     uid, groups = os.geteuid(), sorted({os.getegid(), *os.getgroups()})
     return Forbidden(
-        "unknown-peer",
+        STRANGER,
         f"The daemon on {path} does not know you: it closed the connection at once.",
         f"You are {_named_user(uid)}, in {', '.join(map(_named_group, groups))}. [roles] in the "
         "daemon's configuration says who may talk to it; new groups count after a new login.",

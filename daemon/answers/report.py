@@ -4,8 +4,9 @@ from datetime import date, datetime
 from typing import Literal
 
 from daemon.answers import Answer, StartView, VaultView
-from daemon.answers.check import CheckLine, Level
+from daemon.answers.check import CheckLine
 from daemon.answers.proof import AssuranceView
+from daemon.answers.standing import Level
 from events.facts import BackupKind
 
 DayState = Literal[

@@ -4,10 +4,9 @@ Knows the board. What was decided is in the log; what the stopped attempt says i
 who waits for the answer, and is nowhere else.
 """
 
-from difflib import get_close_matches
-
 import anyio
 
+from daemon import near
 from daemon.api.asked import Asked
 from daemon.api.find import any_backup
 from daemon.api.seams import Standings
@@ -32,8 +31,7 @@ def meant(asked: Asked, reference: str) -> Backup | None:
         if asked.key is not None and (asked.peer.uid, asked.key) in state.keys:
             return None
         names = [f"{b.cache}/{b.name}" for b in catalog.unfinished(state.catalog)]
-        near = get_close_matches(reference, names, n=1)
-        hint = f"Did you mean {near[0]}?" if near else unknown.hint
+        hint = near.meant(reference, names) or unknown.hint
         raise NotFound(unknown.code, unknown.message, hint) from None
 
 

@@ -3,8 +3,7 @@
 The vaults are the configuration's, which no decision knows.
 """
 
-from difflib import get_close_matches
-
+from daemon import near
 from daemon.api.find import any_backup
 from daemon.api.seams import Outside
 from daemon.commands import RequestCopy
@@ -53,9 +52,9 @@ def read_from(outside: Outside, backup: Backup, vault: str | None) -> VaultName 
 
 def _known(outside: Outside, name: str) -> VaultName:
     if VaultName(name) not in outside.vaults:
-        near = get_close_matches(name, list(outside.vaults), n=1)
-        known = ", ".join(sorted(outside.vaults))
-        hint = f"Did you mean {near[0]!r}?" if near else f"There are: {known}."
+        hint = (
+            near.meant(name, outside.vaults) or f"There are: {', '.join(sorted(outside.vaults))}."
+        )
         raise NotFound("unknown-vault", f"There is no vault {name!r}.", hint)
     return VaultName(name)
 

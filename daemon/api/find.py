@@ -4,8 +4,7 @@ Pure. Unlike a command, a question may also mean a backup that has failed or is 
 deleted.
 """
 
-from difflib import get_close_matches
-
+from daemon import near
 from daemon.errors import NotFound, Rejected
 from events.facts import CacheName, RestoreId
 from projections import catalog
@@ -25,9 +24,8 @@ def cache_named(state: State, name: str) -> Cache:
 
 def unknown_cache(state: State, name: str) -> NotFound:
     """The refusal of a name that no cache has."""
-    near = get_close_matches(name, sorted(state.caches), n=1)
     known = ", ".join(sorted(state.caches)[:8]) or "none yet"
-    hint = f"Did you mean {near[0]!r}?" if near else f"Known caches: {known}."
+    hint = near.meant(name, state.caches) or f"Known caches: {known}."
     return NotFound("unknown-cache", f"There is no cache {name!r}.", hint)
 
 
@@ -60,10 +58,12 @@ def _not_living(state: State, reference: str) -> tuple[Backup, ...]:
 
 def _near_backup(state: State, reference: str) -> str:
     names = [f"{b.cache}/{b.name}" for b in catalog.listed(state.catalog)]
-    near = get_close_matches(reference, names, n=1)
-    if near:
-        return f"Did you mean {near[0]}?"
-    return "Give an id, the beginning of one, or CACHE/NAME; `valkeep backup list` shows all."
+    if reference[:1].isdigit():
+        names = [b.backup_id for b in catalog.listed(state.catalog)]
+    like = near.meant(reference, names)
+    return (
+        like or "Give an id, the beginning of one, or CACHE/NAME; `valkeep backup list` shows all."
+    )
 
 
 def restore_by_id(state: State, restore_id: str) -> Restore:

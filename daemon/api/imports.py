@@ -3,8 +3,7 @@
 The entries are the configuration's, which no decision knows.
 """
 
-from difflib import get_close_matches
-
+from daemon import near
 from daemon.api.find import cache_named
 from daemon.api.seams import Outside
 from daemon.commands import RequestImport
@@ -18,8 +17,10 @@ def check_import(outside: Outside, request: RequestImport) -> None:
     known = sorted(outside.entries())
     if "://" in request.source or not slash or not name or name == "." or name in known:
         return
-    near = get_close_matches(name, known, n=1)
-    hint = f"Did you mean {near[0]}/…?" if near else f"There are: {', '.join(known) or 'none'}."
+    like = near.nearest(name, known)
+    hint = f"There are: {', '.join(known) or 'none'}."
+    if like is not None:
+        hint = near.asked(f"{like}/{request.source.partition('/')[2]}")
     raise NotFound(
         "unknown-entry",
         f"There is no file {request.source}, and no [exports.{name}] in the configuration.",

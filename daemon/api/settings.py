@@ -11,6 +11,7 @@ from msgspec import structs
 from daemon.api.find import cache_named
 from daemon.commands import AddCache, SetCache
 from daemon.errors import BadRequest, NotFound
+from daemon.near import meant
 from daemon.rates import ALLOWED, BadRate, rate
 from events.facts import CacheSettings, VaultName
 from projections.state import State
@@ -109,11 +110,8 @@ def _vault(name: str | None, vaults: tuple[VaultName, ...]) -> VaultName:
             f"Say which: --vault NAME. There are: {known}.",
         )
     if name not in vaults:
-        raise NotFound(
-            "unknown-vault",
-            f"There is no vault {name!r}.",
-            f"Vaults are named in the daemon's configuration: {known}.",
-        )
+        hint = f"Vaults are named in the daemon's configuration: {known}."
+        raise NotFound("unknown-vault", f"There is no vault {name!r}.", meant(name, vaults) or hint)
     return VaultName(name)
 
 
@@ -175,7 +173,7 @@ def _limit(bandwidth: str | None) -> str | None:
     try:
         return bandwidth if rate(bandwidth) is not None else None
     except BadRate as error:
-        raise BadRequest("bandwidth", f"The bandwidth {error}.", f"Give {ALLOWED}.") from None
+        raise BadRequest("bandwidth", f"{bandwidth!r} {error}.", f"Give {ALLOWED}.") from None
 
 
 def _absolute(path: str) -> bool:

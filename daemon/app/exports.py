@@ -6,7 +6,6 @@ when it connects.
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from difflib import get_close_matches
 from functools import partial
 
 from msgspec import Struct
@@ -18,6 +17,7 @@ from daemon.config import Config, ExportConfig
 from daemon.config.exports import lies_in
 from daemon.config.rules import export_url
 from daemon.errors import BadRequest, NotFound, Permanent, Rejected
+from daemon.near import asked, meant
 from daemon.ports import Offload
 from daemon.storage.factory import Aids, VaultSettings, directory_of, open_vault
 from daemon.storage.outlet import Outlet
@@ -116,14 +116,14 @@ class Places:
     def _entry_named(self, entry: str, *, said: str) -> ExportConfig:
         found = self._config.exports.get(entry)
         if found is None:
-            near = get_close_matches(entry, list(self._config.exports), n=1)
-            meant = f"Did you mean {near[0]!r}? " if near else ""
+            like = meant(entry, self._config.exports)
+            told = f"{like} " if like else ""
             if said.startswith("/"):
-                meant = f"Did you mean file://{said}? "
+                told = f"{asked(f'file://{said}')} "
             elif said.startswith((".", "~")):
-                meant = "Into a file of yours: valkeep restore BACKUP --file PATH. "
+                told = "Into a file of yours: valkeep restore BACKUP --file PATH. "
             raise NotFound(
-                "unknown-export", f"There is no [exports] entry {entry!r}.", f"{meant}{_FORMS}"
+                "unknown-export", f"There is no [exports] entry {entry!r}.", f"{told}{_FORMS}"
             )
         return found
 

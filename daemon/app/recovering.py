@@ -11,6 +11,7 @@ from daemon.answers.recovery import (
     VaultFound,
 )
 from daemon.errors import NotFound
+from daemon.near import meant
 from daemon.ports import Clock
 from events.envelope import Who
 from events.facts import VaultName
@@ -42,10 +43,11 @@ class Recovery:
 
     def _known(self, vault: str | None) -> VaultName | None:
         if vault is not None and vault not in self._urls:
+            known = f"Configured vaults: {', '.join(sorted(self._urls)) or 'none'}."
             raise NotFound(
                 "unknown-vault",
                 f"There is no vault {vault!r} in the configuration.",
-                f"Configured vaults: {', '.join(sorted(self._urls)) or 'none'}.",
+                meant(vault, self._urls) or known,
             )
         return None if vault is None else VaultName(vault)
 

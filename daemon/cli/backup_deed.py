@@ -7,7 +7,8 @@ import msgspec
 
 from daemon.answers import Accepted, BackupDetail, BackupView
 from daemon.cli import follow
-from daemon.cli.desk import Desk, Interrupted, json_option
+from daemon.cli.desk import Desk, json_option
+from daemon.cli.patience import wait_options
 from daemon.cli.question import confirm
 from daemon.cli.words import elapsed, instant, plural, size
 from daemon.client import path_of
@@ -19,8 +20,7 @@ from daemon.errors import Failed
 @click.argument("cache")
 @click.argument("name", required=False)
 @click.option("--auto", is_flag=True, help="A scheduled backup, now, by the policy of CACHE.")
-@click.option("--wait", is_flag=True, help="Stay until it has ended, showing how far it is.")
-@click.option("--timeout", type=float, metavar="SECONDS", help="With --wait: no longer than this.")
+@wait_options(default=False)
 @json_option
 @click.pass_obj
 def create(desk: Desk, /, *, wait: bool, timeout: float | None, **given: object) -> None:
@@ -35,12 +35,8 @@ def create(desk: Desk, /, *, wait: bool, timeout: float | None, **given: object)
     if not wait:
         desk.show(raw, _asked_for(desk, wish, backup_id))
         return
-    try:
-        detail, raw = follow.backup(desk, backup_id, timeout)
-    except Interrupted:
-        raise Interrupted(
-            f"The backup goes on in the daemon. See: valkeep backup show {backup_id}"
-        ) from None
+    stay = follow.Stay("The backup", f"valkeep backup show {backup_id}", timeout)
+    detail, raw = follow.backup(desk, backup_id, stay)
     _ended(desk, detail, raw)
 
 

@@ -14,6 +14,7 @@ from daemon.answers.comparison import ComparisonDetail
 from daemon.cli import follow
 from daemon.cli.desk import Desk, Interrupted, json_option
 from daemon.cli.difference_page import name_line, page
+from daemon.cli.patience import wait_options
 from daemon.client import path_of
 from daemon.commands import CancelComparison, DifferingKey, RequestComparison
 from daemon.errors import BadRequest, Failed, ValkeepError
@@ -45,10 +46,7 @@ class Wish(msgspec.Struct, frozen=True):
     metavar="N",
     help="At most N names of each kind (1000), or all with 0.",
 )
-@click.option(
-    "--wait/--no-wait", default=True, help="Stay until it has ended (the default), or do not."
-)
-@click.option("--timeout", type=float, metavar="SECONDS", help="Stay no longer than this.")
+@wait_options(default=True)
 @json_option
 @click.pass_obj
 def diff(desk: Desk, /, **given: object) -> None:
@@ -70,17 +68,16 @@ def diff(desk: Desk, /, **given: object) -> None:
         desk.show(raw, [f"The comparison is asked for. See: valkeep backup diff {comparison_id}"])
         return
     try:
-        detail, raw = follow.comparison(desk, comparison_id, wish.timeout)
+        detail, raw = follow.comparison(desk, comparison_id, _stay(wish, comparison_id))
     except Interrupted:
         with suppress(ValkeepError):
             desk.tell(Accepted, "/v1/commands", CancelComparison(comparison_id))
         raise Interrupted("The comparison is cancelled.") from None
-    except Failed as error:
-        if error.code != "wait-timeout":
-            raise
-        see = f"See: `valkeep backup diff {comparison_id}`."
-        raise Failed(error.code, error.message, see) from None
     _show(desk, detail, raw, names=wish.names)
+
+
+def _stay(wish: Wish, comparison_id: str) -> follow.Stay:
+    return follow.Stay("The comparison", f"valkeep backup diff {comparison_id}", wish.timeout)
 
 
 def _known(desk: Desk, wish: Wish) -> None:
@@ -92,7 +89,7 @@ def _known(desk: Desk, wish: Wish) -> None:
             "Give a second backup, or the name of a cache to look at now.",
         )
     if wish.wait:
-        detail, raw = follow.comparison(desk, wish.first, wish.timeout)
+        detail, raw = follow.comparison(desk, wish.first, _stay(wish, wish.first))
     else:
         detail, raw = desk.ask(ComparisonDetail, path_of("comparisons", wish.first))
     _show(desk, detail, raw, names=wish.names)

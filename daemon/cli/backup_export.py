@@ -8,7 +8,8 @@ import msgspec
 
 from daemon.answers import Accepted, BackupDetail, ExportDetail
 from daemon.cli import follow
-from daemon.cli.desk import Desk, Interrupted, json_option
+from daemon.cli.desk import Desk, json_option
+from daemon.cli.patience import wait_options
 from daemon.cli.plain_file import Wanted, stream
 from daemon.cli.words import elapsed, plural, size
 from daemon.client import path_of
@@ -35,8 +36,7 @@ class _Wish(msgspec.Struct, frozen=True):
 @click.argument("destination")
 @click.option("--from", "vault", metavar="VAULT", help="Read the copy in this vault.")
 @click.option("--replace", is_flag=True, help="Overwrite a file of that name.")
-@click.option("--wait", is_flag=True, help="Stay until it has ended, showing how far it is.")
-@click.option("--timeout", type=float, metavar="SECONDS", help="With --wait: no longer than this.")
+@wait_options(default=False)
 @json_option
 @click.pass_obj
 def export(desk: Desk, /, **given: object) -> None:
@@ -57,10 +57,7 @@ def export(desk: Desk, /, **given: object) -> None:
     if not wish.wait:
         desk.show(raw, [f"The export is asked for ({export_id}). See: {see}"])
         return
-    try:
-        detail, raw = follow.export(desk, export_id, wish.timeout)
-    except Interrupted:
-        raise Interrupted(f"The export goes on in the daemon. See: {see}") from None
+    detail, raw = follow.export(desk, export_id, follow.Stay("The export", see, wish.timeout))
     _ended(desk, detail, raw)
 
 

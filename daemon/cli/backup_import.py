@@ -7,7 +7,8 @@ import msgspec
 
 from daemon.answers import BackupDetail
 from daemon.cli import follow
-from daemon.cli.desk import Desk, Interrupted, json_option
+from daemon.cli.desk import Desk, json_option
+from daemon.cli.patience import wait_options
 from daemon.cli.source import imported, was_sent
 from daemon.cli.words import plural, size
 from daemon.commands import RequestImport
@@ -18,8 +19,7 @@ from daemon.errors import Failed
 @click.argument("cache")
 @click.argument("name")
 @click.argument("source")
-@click.option("--wait", is_flag=True, help="Stay until it is kept, showing how far it is.")
-@click.option("--timeout", type=float, metavar="SECONDS", help="With --wait: no longer than this.")
+@wait_options(default=False)
 @json_option
 @click.pass_obj
 def import_(desk: Desk, /, *, wait: bool, timeout: float | None, **given: object) -> None:
@@ -43,11 +43,8 @@ def import_(desk: Desk, /, *, wait: bool, timeout: float | None, **given: object
 
 def ended(desk: Desk, backup_id: str, timeout: float | None) -> tuple[BackupDetail, bytes]:
     """Wait until an import is kept; raises `Failed` with the reason where it is not."""
-    try:
-        detail, raw = follow.backup(desk, backup_id, timeout)
-    except Interrupted:
-        told = f"The import goes on in the daemon. See: valkeep backup show {backup_id}"
-        raise Interrupted(told) from None
+    stay = follow.Stay("The import", f"valkeep backup show {backup_id}", timeout)
+    detail, raw = follow.backup(desk, backup_id, stay)
     view, failure = detail.backup, detail.backup.failure
     if view.phase == "complete":
         return detail, raw

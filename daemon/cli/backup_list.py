@@ -1,6 +1,5 @@
 """`valkeep backup list`: one line for each backup, and why one that was asked for is none."""
 
-import textwrap
 from collections.abc import Iterator, Sequence
 
 import click
@@ -8,7 +7,8 @@ import click
 from daemon.answers import Backups, BackupView
 from daemon.cli.desk import Desk, json_option
 from daemon.cli.receipt_page import short
-from daemon.cli.table import Column, table
+from daemon.cli.table import Column, grouped, table
+from daemon.cli.wide import cut, wrapped
 from daemon.cli.words import age, instant, number, plural, size
 
 COLUMNS = (
@@ -29,6 +29,8 @@ COPY = Column("COPY")
 """Beside the others as soon as one has a copy, or is to have one."""
 SUSPECT = Column("GOOD")
 """Beside the others as soon as one is suspect."""
+STATE_COLUMNS = 24
+"""A phase may be a whole sentence; `backup show` has all of it."""
 COLUMNS_OF_ALL = (
     Column("BACKUP"),
     Column("STATE"),
@@ -107,24 +109,17 @@ def _row(found: Backups, view: BackupView) -> tuple[str, ...]:
 
 def _all(found: Backups, width: int) -> Iterator[str]:
     """A line for each, and below it why it is not complete."""
-    lines = table(COLUMNS_OF_ALL, [_row_of_all(found, view) for view in found.backups], width)
-    tall = len(lines) // (len(found.backups) + 1)
-    yield from lines[:tall]
-    for row, view in enumerate(found.backups, start=1):
-        yield from lines[row * tall : (row + 1) * tall]
+    rows = [_row_of_all(found, view) for view in found.backups]
+    heads, *each = grouped(COLUMNS_OF_ALL, rows, width)
+    yield from heads
+    for lines, view in zip(each, found.backups, strict=True):
+        yield from lines
         yield from _below(_why(view), width)
 
 
 def _below(text: str, width: int) -> list[str]:
     indent = "    "
-    return textwrap.wrap(
-        text,
-        width,
-        initial_indent=indent,
-        subsequent_indent=indent,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    return wrapped(text, width, first=indent, rest=indent)
 
 
 def _why(view: BackupView) -> str:
@@ -150,7 +145,7 @@ def _why(view: BackupView) -> str:
 def _row_of_all(found: Backups, view: BackupView) -> tuple[str, ...]:
     return (
         f"{view.cache}/{view.name}",
-        view.progress.phase if view.progress else view.phase,
+        cut(view.progress.phase if view.progress else view.phase, STATE_COLUMNS),
         view.kind,
         f"{view.occurrence.start} of {view.occurrence.day}" if view.occurrence else "-",
         age(found.now, view.requested_at),

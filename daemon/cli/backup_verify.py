@@ -6,7 +6,8 @@ import click
 
 from daemon.answers import Accepted, BackupDetail, BackupView
 from daemon.cli import follow
-from daemon.cli.desk import Desk, Interrupted, json_option
+from daemon.cli.desk import Desk, json_option
+from daemon.cli.patience import wait_options
 from daemon.cli.receipt_page import pairs
 from daemon.cli.table import facts
 from daemon.client import path_of
@@ -17,10 +18,7 @@ from daemon.errors import Failed
 @click.command()
 @click.argument("reference", metavar="BACKUP")
 @click.option("--quick", is_flag=True, help="Only compare what is stored with its hashes.")
-@click.option(
-    "--wait/--no-wait", default=True, help="Stay until it has ended (the default), or do not."
-)
-@click.option("--timeout", type=float, metavar="SECONDS", help="Stay no longer than this.")
+@wait_options(default=True)
 @json_option
 @click.pass_obj
 def verify(
@@ -38,10 +36,9 @@ def verify(
     if not wait:
         desk.show(raw, [f"The verification is asked for. See: {see}"])
         return
-    try:
-        detail, raw = follow.verification(desk, backup_id, timeout)
-    except Interrupted:
-        raise Interrupted(f"The verification goes on in the daemon. See: {see}") from None
+    detail, raw = follow.verification(
+        desk, backup_id, follow.Stay("The verification", see, timeout)
+    )
     if desk.as_json:
         desk.show(raw, ())
     _raise_if_bad(detail.backup)

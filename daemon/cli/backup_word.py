@@ -4,7 +4,8 @@ import click
 
 from daemon.answers import Accepted, BackupDetail
 from daemon.cli import follow
-from daemon.cli.desk import Desk, Interrupted, json_option
+from daemon.cli.desk import Desk, json_option
+from daemon.cli.patience import wait_options
 from daemon.cli.words import instant, plural, size
 from daemon.client import path_of
 from daemon.commands import AcknowledgeBackup, RequestCopy
@@ -14,15 +15,14 @@ from daemon.errors import Failed
 @click.command()
 @click.argument("reference", metavar="BACKUP")
 @click.option("--to", metavar="VAULT", help="Which vault; without it the cache's copy_to.")
-@click.option("--wait", is_flag=True, help="Stay until it is made, or its first try has failed.")
-@click.option("--timeout", type=float, metavar="SECONDS", help="With --wait: no longer than this.")
+@wait_options(default=False)
 @json_option
 @click.pass_obj
 def copy(desk: Desk, *, reference: str, to: str | None, wait: bool, timeout: float | None) -> None:
     """Copy BACKUP into another vault: an id, the beginning of one, or CACHE/NAME.
 
     New backups of a cache with copy_to are copied by themselves; this is for older ones. It is
-    tried until it succeeds, and deleted together with the backup.
+    tried until it succeeds, and deleted together with the backup; --wait ends with a failed try.
     """
     answer, raw = desk.tell(Accepted, "/v1/commands", RequestCopy(backup=reference, to=to))
     backup_id = answer.backup_id or ""
@@ -30,10 +30,7 @@ def copy(desk: Desk, *, reference: str, to: str | None, wait: bool, timeout: flo
     if not wait:
         desk.show(raw, [f"The copy is asked for ({backup_id}). See: {see}"])
         return
-    try:
-        detail, raw = follow.copy(desk, backup_id, timeout)
-    except Interrupted:
-        raise Interrupted(f"The copy goes on in the daemon. See: {see}") from None
+    detail, raw = follow.copy(desk, backup_id, follow.Stay("The copy", see, timeout))
     _ended(desk, detail, raw)
 
 

@@ -1,9 +1,45 @@
-"""A plan that cannot be carried out: the refusal, in the words of every restore. Pure."""
+"""A plan that cannot be carried out: the refusal, in the words of every restore."""
 
 from collections.abc import Collection, Sequence
 
+import click
+
+from daemon.cli.desk import F
 from daemon.errors import Rejected
 from events.facts import Finding
+
+FORCIBLE = ("databases", "disk", "engine-version", "memory", "modules")
+"""All that can be overridden by some kind of restore; what stands in the way is in its plan."""
+NEVER = (
+    "auth",
+    "conflict",
+    "directory",
+    "listener",
+    "port",
+    "rdb-checksum",
+    "rdb-type",
+    "rdb-version",
+    "replica",
+    "topology",
+)
+"""No slips, but nothing that helps: the plan says why."""
+
+
+class _Code(click.Choice[str]):
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """A code that can be forced, or one that the plan will tell about."""
+        return value if value in NEVER else super().convert(value, param, ctx)
+
+
+def force_option(command: F) -> F:
+    """``--force CODE``: a code that there is not is a slip, and is told before the plan."""
+    return click.option(
+        "--force",
+        metavar="CODE",
+        multiple=True,
+        type=_Code(FORCIBLE),
+        help="Override this blocker of the plan; may be repeated.",
+    )(command)
 
 
 def refuse_blocked(findings: Sequence[Finding], blockers: Collection[str]) -> None:

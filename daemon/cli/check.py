@@ -13,6 +13,7 @@ import msgspec
 from daemon.answers.check import Checked, CheckLine
 from daemon.answers.standing import Level
 from daemon.cli.desk import Desk, json_option
+from daemon.cli.patience import Span
 from daemon.client import Client
 from daemon.errors import Unreachable, ValkeepError
 
@@ -25,6 +26,7 @@ COLOURS: Mapping[Level, str] = {
 }
 PATIENCE_SECONDS = 10.0
 """What runs a check gives up on it soon: say that nobody answers before it does."""
+LEAST_SECONDS = 0.05
 
 
 @click.command()
@@ -32,11 +34,10 @@ PATIENCE_SECONDS = 10.0
 @click.option(
     "--timeout",
     "patience_seconds",
-    type=click.FloatRange(min=0, min_open=True, max=3600),
+    type=Span(),
     default=PATIENCE_SECONDS,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long the daemon may take to answer.",
+    metavar="SPAN",
+    help=f"How long the daemon may take to answer: 5, 90s, 2m ({PATIENCE_SECONDS:g}s).",
 )
 @click.option("--quiet", is_flag=True, help="Leave out what is OK, but for the last line.")
 @json_option
@@ -47,6 +48,7 @@ def check(desk: Desk, *, cache: str | None, patience_seconds: float, quiet: bool
     The exit code is 0 when all is ok, 1 for a warning, 2 for what is critical (also when no
     daemon answers), and 3 when it cannot be told.
     """
+    patience_seconds = max(LEAST_SECONDS, patience_seconds)
     found, raw = _answer(Client(desk.client.path, patience_seconds=patience_seconds), cache)
     desk.show(raw, page(desk, found, quiet=quiet))
     raise click.exceptions.Exit(EXITS[found.level])
@@ -77,7 +79,7 @@ def page(desk: Desk, found: Checked, *, quiet: bool = False) -> Iterator[str]:
     """The lines, and what they come to."""
     for line in found.lines:
         if line.level != "ok" or not quiet:
-            yield _line(desk, line)
+            yield from desk.flowed(_line(desk, line))
     counts = Counter(line.level for line in found.lines)
     levels: tuple[Level, ...] = ("critical", "unknown", "warning", "ok")
     told = ", ".join(f"{counts[level]:,} {level}" for level in levels)

@@ -5,6 +5,8 @@ the tab key: who is not answered at once gets none, and no error.
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from importlib import import_module
 
 import click
 import msgspec
@@ -13,6 +15,7 @@ from click.shell_completion import CompletionItem, get_completion_class
 from daemon.answers import Backups, Caches, Status
 from daemon.answers.hooks import HooksAnswer
 from daemon.cli.desk import default_socket
+from daemon.cli.restore_tree import UNDO, WithUndo
 from daemon.client import Client
 from daemon.errors import ValkeepError
 
@@ -24,6 +27,8 @@ PLACES = {
     "fish": "~/.config/fish/completions/valkeep.fish",
 }
 PATIENCE_SECONDS = 1.0
+FILES = ("FILE", "PATH", "LOG", "DIR", "SOURCE")
+"""Words for what the shell itself can complete."""
 OF_CACHES = ("set", "show", "remove")
 """Commands of `cache` whose NAME is that of a cache there is."""
 
@@ -61,21 +66,42 @@ class Known(click.ParamType[str]):
         client = Client(
             said or default_socket(self._environment), patience_seconds=PATIENCE_SECONDS
         )
-        try:
-            names = tuple(_names(client, self.name))
-        except (ValkeepError, msgspec.MsgspecError):
-            return []
+        names: list[str] = []
+        with suppress(ValkeepError, msgspec.MsgspecError):
+            for what in self.name.split("|"):
+                names += _names(client, what, by_id=incomplete[:1].isdigit())
         return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
-def _names(client: Client, what: str) -> Iterator[str]:
+class Zones(click.ParamType[str]):
+    """Text that names a time zone."""
+
+    name = "zone"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """The zones that this host knows; the daemon's are hardly others."""
+        del ctx, param
+        from zoneinfo import available_timezones  # noqa: PLC0415 - slow, and seldom wanted
+
+        return [
+            CompletionItem(z) for z in sorted(available_timezones()) if z.startswith(incomplete)
+        ]
+
+
+def _names(client: Client, what: str, *, by_id: bool) -> Iterator[str]:
     match what:
+        case "undo":
+            yield what
         case "cache":
             caches = msgspec.json.decode(client.get("/v1/caches"), type=Caches)
             yield from (cache.name for cache in caches.caches)
         case "backup":
             backups = msgspec.json.decode(client.get("/v1/backups"), type=Backups)
-            yield from sorted({f"{one.cache}/{one.name}" for one in backups.backups})
+            found = backups.backups
+            names = {one.backup_id if by_id else f"{one.cache}/{one.name}" for one in found}
+            yield from sorted(names)
         case "hook":
             hooks = msgspec.json.decode(client.get("/v1/hooks"), type=HooksAnswer)
             yield from (hook.name for hook in hooks.hooks)
@@ -92,9 +118,26 @@ def with_names(command: click.Command, environment: Mapping[str, str]) -> None:
             below = command.get_command(context, name)
             if below is not None:
                 with_names(below, environment)
+    if isinstance(command, WithUndo):
+        with_names(getattr(import_module(UNDO.module), UNDO.name), environment)
     for param in command.params:
-        word = (param.metavar or param.name or "").upper()
-        if word == "NAME" and command.name in OF_CACHES:
-            word = "CACHE"
-        if word in ("CACHE", "BACKUP", "VAULT", "HOOK"):
-            param.type = Known(word.lower(), environment)
+        kind = _kind(command, param, environment)
+        if kind is not None and not isinstance(param.type, click.Choice):
+            param.type = kind
+
+
+def _kind(
+    command: click.Command, param: click.Parameter, environment: Mapping[str, str]
+) -> "click.ParamType[str] | None":
+    """What completes a parameter, told by the word that its help has for it."""
+    word = (param.metavar or param.name or "").upper().strip("()")
+    if word == "NAME":
+        word = "CACHE" if command.name in OF_CACHES else (param.name or "").upper()
+    known = [part for part in word.split("|") if part in ("CACHE", "BACKUP", "VAULT", "HOOK")]
+    if isinstance(command, WithUndo) and "BACKUP" in known:
+        known.append(UNDO.name)
+    if known:
+        return Known("|".join(known).lower(), environment)
+    if word in FILES:
+        return click.Path()
+    return Zones() if word == "TZ" else None

@@ -30,8 +30,15 @@ class Interrupted(Exception):
 class Desk:
     """One call of the command line."""
 
-    def __init__(self, environment: Mapping[str, str], socket: str | None) -> None:
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        socket: str | None,
+        seconds: Callable[[], float] = lambda: 0.0,
+    ) -> None:
         self.environment = environment
+        self.seconds = seconds
+        """A clock for what we do ourselves; what the daemon does goes by the daemon's."""
         self._socket = socket
         self.as_json = False
 
@@ -53,8 +60,9 @@ class Desk:
 
     @property
     def colours(self) -> bool:
-        """Whether colours may be used: a terminal, and no ``NO_COLOR``."""
-        return sys.stdout.isatty() and not self.environment.get("NO_COLOR")
+        """Whether the answer may have colours: on a terminal, unless something else is said."""
+        said = colour_said(self.environment)
+        return sys.stdout.isatty() if said is None else said
 
     @property
     def client(self) -> "Client":
@@ -96,9 +104,17 @@ class Desk:
         """The answer itself: JSON where it was asked for, else text."""
         if self.as_json:
             click.echo(msgspec.json.format(raw, indent=2))
-        else:
-            for line in lines:
-                click.echo(line)
+        # At once: each `echo` is a system call of its own.
+        elif text := "\n".join(lines):
+            click.echo(text)
+
+    def flowed(self, line: str, *, rest: str = "  ") -> list[str]:
+        """A long line as several on a terminal; elsewhere it stays one, for programs like grep."""
+        if not sys.stdout.isatty():
+            return [line]
+        from daemon.cli.wide import wrapped  # noqa: PLC0415 - only on a terminal
+
+        return wrapped(line, self.width, rest=rest) or [line]
 
     def mark(self, text: str, *, colour: str) -> str:
         """Text in a colour, where there are colours."""
@@ -107,6 +123,18 @@ class Desk:
     def note(self, text: str) -> None:
         """Something beside the answer, on stderr."""
         click.echo(text, err=True)
+
+
+def colour_said(environment: Mapping[str, str]) -> bool | None:
+    """What the environment says of colours: never, always, or nothing.
+
+    ``NO_COLOR`` wins; ``CLICOLOR_FORCE`` has them in pipes as well; a dumb terminal has none.
+    """
+    if environment.get("NO_COLOR"):
+        return False
+    if environment.get("CLICOLOR_FORCE", "0") not in ("", "0"):
+        return True
+    return False if environment.get("TERM") == "dumb" else None
 
 
 def default_socket(environment: Mapping[str, str]) -> str:

@@ -40,9 +40,11 @@ def page(desk: Desk, found: Examined) -> Iterator[str]:
 
 def _told(desk: Desk, finding: Finding) -> Iterator[str]:
     of = f"{finding.part} {finding.name}" if finding.name else finding.part
-    yield f"{_mark(desk, finding.grade)} {of}: {sentence(' '.join(finding.message.split()))}"
+    told = f"{_mark(desk, finding.grade)} {of}: {sentence(' '.join(finding.message.split()))}"
+    yield from desk.flowed(told, rest="    ")
     if finding.hint:
-        yield f"  hint: {sentence(' '.join(finding.hint.split()))}"
+        hint = f"  hint: {sentence(' '.join(finding.hint.split()))}"
+        yield from desk.flowed(hint, rest="    ")
 
 
 def _mark(desk: Desk, grade: Grade) -> str:

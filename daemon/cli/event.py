@@ -1,5 +1,6 @@
 """`valkeep events`: the history, one line for each event."""
 
+from collections.abc import Mapping
 from contextlib import closing
 from datetime import datetime
 
@@ -8,8 +9,12 @@ import msgspec
 
 from daemon.answers import Answer
 from daemon.cli.desk import Desk
+from daemon.client import path_of
+from daemon.errors import NotFound
 
 FOLLOWED_BEFORE = 10
+INDENT = " " * 30
+"""Where the sentence begins, so that what is long goes on below itself."""
 
 
 class Person(Answer, frozen=True):
@@ -41,10 +46,31 @@ def events(desk: Desk, /, *, follow: bool, as_json: bool, **given: str | int | N
     query: dict[str, str | int | bool | None] = {**given, "follow": follow}
     if follow and given["after"] is None and given["last"] is None:
         query["last"] = FOLLOWED_BEFORE
+    _known(desk, query)
     decoder = msgspec.json.Decoder(Told)
     with closing(desk.client.lines("/v1/events", query, endless=follow)) as lines:
         for line in lines:
-            click.echo(line if as_json else _text(decoder.decode(line)), nl=not as_json)
+            if as_json:
+                click.echo(line, nl=False)
+                continue
+            for text in desk.flowed(_text(decoder.decode(line)), rest=INDENT):
+                click.echo(text)
+
+
+def _known(desk: Desk, query: Mapping[str, str | int | bool | None]) -> None:
+    """Refuse a cache that there neither is nor was, with the nearest name that there is.
+
+    One that was removed has its history still.
+    """
+    cache = query["cache"]
+    if cache is None:
+        return
+    try:
+        desk.client.get(path_of("caches", str(cache)))
+    except NotFound:
+        with closing(desk.client.lines("/v1/events", {"cache": cache, "last": 1})) as lines:
+            if next(lines, None) is None:
+                raise
 
 
 def _text(told: Told) -> str:

@@ -36,6 +36,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "policy show": ("valkeep policy show orders",),
     "backup create": (
         "valkeep backup create orders before-upgrade --wait",
+        "valkeep backup create orders before-upgrade --timeout 10m --json",
         "valkeep backup create orders --auto",
     ),
     "backup list": ("valkeep backup list", "valkeep backup list orders --json"),

@@ -1,59 +1,73 @@
-"""Waiting for work that the daemon does: a bar on a terminal, plain lines elsewhere.
+"""Waiting for work that the daemon does, and for bytes that we move ourselves.
 
 The daemon holds each question back until the work has ended or a short while is over, so
-nothing here sleeps, and all times are the daemon's.
+nothing here sleeps, and all times of its work are the daemon's. What is shown is `sign`'s.
 """
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-import click
 from msgspec import Struct
+from msgspec.structs import replace
 
 from daemon.answers import BackupDetail, ExportDetail, ProgressView, RestoreDetail
 from daemon.answers.comparison import ComparisonDetail
 from daemon.cli.desk import Desk, Interrupted
-from daemon.cli.words import duration, size
-from daemon.client import path_of
-from daemon.errors import Failed
+from daemon.cli.sign import BAR_STEP_SECONDS, Sign, Standing, sign, told
+from daemon.cli.words import elapsed
+from daemon.client import STRANGER, path_of
+from daemon.errors import Failed, Forbidden, Unreachable
 
-BAR_STEP_SECONDS = 0.5
-LINE_STEP_SECONDS = 5.0
-BAR_WIDTH = 20
-_NEVER = datetime.max.replace(tzinfo=UTC)
-"""What moves by itself has no clock of the daemon's, and no rate is shown."""
+__all__ = ["Standing", "Stay", "told"]
+
+SAFETY = "safety backup"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 T = TypeVar("T")
 
 
-class Standing(Struct, frozen=True):
-    """What is shown of running work, and whether it has ended."""
+class Stay(Struct, frozen=True):
+    """How long somebody waits, for what, and the command that shows how far it is."""
 
-    ended: bool
-    label: str
-    progress: ProgressView | None
-    now: datetime
+    what: str
+    see: str
+    timeout_seconds: float | None = None
+
+    def over(self) -> Failed:
+        """Said when the time is over."""
+        waited = elapsed(self.timeout_seconds or 0.0)
+        told = f"{self.what} has not ended within {waited}; it goes on in the daemon."
+        return Failed("wait-timeout", told, f"`{self.see}` shows how far it is.")
+
+    def interrupted(self) -> Interrupted:
+        """Said after Ctrl-C."""
+        return Interrupted(f"{self.what} goes on in the daemon. See: {self.see}")
+
+    def alone(self, why: str) -> Unreachable:
+        """Said when the daemon has gone while it was waited for."""
+        told = f"{self.what} was waited for, and then: {why}"
+        hint = f"When a daemon answers again `{self.see}` shows what became of it."
+        return Unreachable("gone", told, hint)
 
 
-def backup(desk: Desk, backup_id: str, timeout_seconds: float | None) -> tuple[BackupDetail, bytes]:
+def backup(desk: Desk, backup_id: str, stay: Stay) -> tuple[BackupDetail, bytes]:
     """Wait for a backup's end."""
 
     def asked(wait: float) -> tuple[BackupDetail, bytes]:
         return desk.ask(BackupDetail, path_of("backups", backup_id), wait=wait)
 
-    return _until_ended(asked, of_backup, _sign(desk), timeout_seconds)
+    return _until_ended(asked, of_backup, _sign(desk), stay)
 
 
-def copy(desk: Desk, backup_id: str, timeout_seconds: float | None) -> tuple[BackupDetail, bytes]:
+def copy(desk: Desk, backup_id: str, stay: Stay) -> tuple[BackupDetail, bytes]:
     """Wait until the copy of a backup that was asked for last is made, or a try has failed."""
 
     def asked(wait: float) -> tuple[BackupDetail, bytes]:
         return desk.ask(BackupDetail, path_of("backups", backup_id), wait=wait, copies=True)
 
-    return _until_ended(asked, _of_copy, _sign(desk), timeout_seconds)
+    return _until_ended(asked, _of_copy, _sign(desk), stay)
 
 
 def _of_copy(detail: BackupDetail) -> Standing:
@@ -64,26 +78,22 @@ def _of_copy(detail: BackupDetail) -> Standing:
     return Standing(ended, last.phase, last.progress, detail.now)
 
 
-def restore(
-    desk: Desk, restore_id: str, timeout_seconds: float | None
-) -> tuple[RestoreDetail, bytes]:
+def restore(desk: Desk, restore_id: str, stay: Stay) -> tuple[RestoreDetail, bytes]:
     """Wait for a restore's end, its undoing included."""
 
     def asked(wait: float) -> tuple[RestoreDetail, bytes]:
         return desk.ask(RestoreDetail, path_of("restores", restore_id), wait=wait)
 
-    return _until_ended(asked, _of_restore, _sign(desk), timeout_seconds)
+    return _until_ended(asked, _of_restore, _sign(desk), stay)
 
 
-def verification(
-    desk: Desk, backup_id: str, timeout_seconds: float | None
-) -> tuple[BackupDetail, bytes]:
+def verification(desk: Desk, backup_id: str, stay: Stay) -> tuple[BackupDetail, bytes]:
     """Wait for the end of a backup's verification."""
 
     def asked(wait: float) -> tuple[BackupDetail, bytes]:
         return desk.ask(BackupDetail, path_of("proofs", backup_id), wait=wait)
 
-    return _until_ended(asked, _of_proof, _sign(desk), timeout_seconds)
+    return _until_ended(asked, _of_proof, _sign(desk), stay)
 
 
 def _of_proof(detail: BackupDetail) -> Standing:
@@ -96,15 +106,13 @@ def _of_proof(detail: BackupDetail) -> Standing:
     return Standing(under_way is None, label, detail.backup.progress, detail.now)
 
 
-def comparison(
-    desk: Desk, comparison_id: str, timeout_seconds: float | None
-) -> tuple[ComparisonDetail, bytes]:
+def comparison(desk: Desk, comparison_id: str, stay: Stay) -> tuple[ComparisonDetail, bytes]:
     """Wait for a comparison's end."""
 
     def asked(wait: float) -> tuple[ComparisonDetail, bytes]:
         return desk.ask(ComparisonDetail, path_of("comparisons", comparison_id), wait=wait)
 
-    return _until_ended(asked, _of_comparison, _sign(desk), timeout_seconds)
+    return _until_ended(asked, _of_comparison, _sign(desk), stay)
 
 
 def _of_comparison(detail: ComparisonDetail) -> Standing:
@@ -126,17 +134,19 @@ def _of_restore(detail: RestoreDetail) -> Standing:
     view = detail.restore
     progress, label = view.progress, str(view.phase)
     if view.safety is not None and view.safety.phase == "running":
-        progress, label = view.safety.progress, "safety backup"
+        progress, label = view.safety.progress, SAFETY
+        if progress is not None:
+            progress = replace(progress, phase=f"{SAFETY}: {progress.phase}")
     return Standing(view.phase in ("completed", "failed"), label, progress, detail.now)
 
 
-def export(desk: Desk, export_id: str, timeout_seconds: float | None) -> tuple[ExportDetail, bytes]:
+def export(desk: Desk, export_id: str, stay: Stay) -> tuple[ExportDetail, bytes]:
     """Wait for an export's end."""
 
     def asked(wait: float) -> tuple[ExportDetail, bytes]:
         return desk.ask(ExportDetail, path_of("exports", export_id), wait=wait)
 
-    return _until_ended(asked, of_export, _sign(desk), timeout_seconds)
+    return _until_ended(asked, of_export, _sign(desk), stay)
 
 
 def of_export(detail: ExportDetail) -> Standing:
@@ -148,116 +158,63 @@ def of_export(detail: ExportDetail) -> Standing:
 @contextmanager
 def moving(desk: Desk) -> Iterator[Callable[[ProgressView], None]]:
     """A sign for bytes that we move ourselves: call it with how far they are."""
-    sign, shown = _sign(desk), -1
+    shown_on, phase, began, shown_at = _sign(desk), "", desk.seconds(), 0.0
 
     def show(progress: ProgressView) -> None:
-        nonlocal shown
-        percent = 100 * progress.moved_bytes // max(1, progress.total_bytes or 0)
-        if percent != shown:
-            shown = percent
-            sign.show(Standing(False, progress.phase, progress, _NEVER))  # noqa: FBT003
+        nonlocal phase, began, shown_at
+        now = desk.seconds()
+        if progress.phase != phase:
+            phase, began, shown_at = progress.phase, now, 0.0
+        if now - shown_at < BAR_STEP_SECONDS:
+            return
+        shown_at = now
+        ours = replace(progress, phase_seconds=now - began)
+        shown_on.show(Standing(False, phase, ours, _EPOCH + timedelta(seconds=now)))  # noqa: FBT003
 
     try:
         yield show
     finally:
-        sign.clear()
+        shown_on.clear()
+
+
+def _sign(desk: Desk) -> Sign:
+    return sign(terminal=desk.environment.get("TERM", ""), as_json=desk.as_json)
 
 
 def _until_ended(
     asked: Callable[[float], tuple[T, bytes]],
     standing_of: Callable[[T], Standing],
-    sign: "_Plain",
-    timeout_seconds: float | None,
+    shown_on: Sign,
+    stay: Stay,
 ) -> tuple[T, bytes]:
+    known = False
     try:
         found, raw = asked(0)
-        standing = standing_of(found)
-        first = standing.now
-        while not standing.ended:
-            sign.show(standing)
+        known = True
+        first = standing_of(found).now
+        while not (standing := standing_of(found)).ended:
+            shown_on.show(standing)
             waited = (standing.now - first).total_seconds()
-            step = _step(sign.step, timeout_seconds, waited_seconds=waited)
-            found, raw = asked(step)
-            standing = standing_of(found)
+            found, raw = asked(_step(shown_on.step, stay, waited_seconds=waited))
     except KeyboardInterrupt:
-        raise Interrupted from None
+        raise stay.interrupted() from None
+    except Unreachable as error:
+        raise stay.alone(error.message) from None
+    except Forbidden as error:
+        # One that dies with a question unread closes the line, as it does before strangers.
+        if not known or error.code != STRANGER:
+            raise
+        raise stay.alone("The daemon has gone.") from None
     finally:
-        sign.clear()
+        shown_on.clear()
     return found, raw
 
 
-def _step(usual: float, timeout_seconds: float | None, *, waited_seconds: float) -> float:
-    """How long the next question may be held back."""
-    if timeout_seconds is None:
+def _step(usual: float, stay: Stay, *, waited_seconds: float) -> float:
+    """How long the next question may be held back; raises `Failed` when the time is over."""
+    if stay.timeout_seconds is None:
         return usual
-    left = timeout_seconds - waited_seconds
+    left = stay.timeout_seconds - waited_seconds
     if left <= 0:
-        raise Failed(
-            "wait-timeout",
-            f"It has not ended within {timeout_seconds:g} s; it goes on in the daemon.",
-            "`valkeep status` shows how far it is.",
-        )
+        raise stay.over()
     return min(usual, max(0.05, left))
-
-
-class _Plain:
-    """One line for each phase, for logs and pipes."""
-
-    step = LINE_STEP_SECONDS
-
-    def __init__(self) -> None:
-        self._last = ""
-
-    def show(self, standing: Standing) -> None:
-        phase = standing.progress.phase if standing.progress else standing.label
-        if phase != self._last:
-            self._last = phase
-            click.echo(phase, err=True)
-
-    def clear(self) -> None:
-        """Nothing to take away."""
-
-
-class _Bar(_Plain):
-    """One line that changes in its place, and so must not be longer than the terminal."""
-
-    step = BAR_STEP_SECONDS
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self._width = width
-
-    def show(self, standing: Standing) -> None:
-        click.echo(f"\r\x1b[K{told(standing)[: self._width - 1]}", err=True, nl=False)
-
-    def clear(self) -> None:
-        """Take the line away; what follows is the result."""
-        click.echo("\r\x1b[K", err=True, nl=False)
-
-
-def _sign(desk: Desk) -> _Plain:
-    return _Bar(desk.width) if sys.stderr.isatty() else _Plain()
-
-
-def told(standing: Standing) -> str:
-    """One line: phase, bar, amount, rate, time left; each as far as it is known."""
-    progress = standing.progress
-    if progress is None:
-        return standing.label
-    words = [progress.phase]
-    rate = progress.moved_bytes / progress.phase_seconds if progress.phase_seconds > 0 else 0.0
-    if progress.total_bytes:
-        part = min(1.0, progress.moved_bytes / progress.total_bytes)
-        full = round(part * BAR_WIDTH)
-        words.append(f"[{'#' * full}{'.' * (BAR_WIDTH - full)}] {part:.0%}")
-        words.append(f"{size(progress.moved_bytes)} of {size(progress.total_bytes)}")
-    elif progress.moved_bytes:
-        words.append(size(progress.moved_bytes))
-    elif progress.phase_seconds >= 1:
-        words.append(duration(progress.phase_seconds))
-    if progress.moved_bytes and rate:
-        words.append(f"{size(rate)}/s")
-    if progress.moved_bytes and progress.total_bytes and rate:
-        left = max(0, progress.total_bytes - progress.moved_bytes) / rate
-        words.append(f"{duration(left)} left")
-    return "  ".join(words)

@@ -4,22 +4,38 @@ The environment is read here, once; errors of every kind become one form on stde
 exit codes of DESIGN 8.
 """
 
+import errno
+import io
 import os
 import sys
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 
 import click
+import msgspec
 
-from daemon.cli.desk import Desk, Interrupted
+from daemon.cli.complaint import misuse, path_of, tell
+from daemon.cli.desk import Desk, Interrupted, colour_said
 from daemon.cli.tree import Branch, Tree
-from daemon.cli.words import sentence
-from daemon.errors import BadRequest, Forbidden, NotFound, Rejected, Unreachable, ValkeepError
+from daemon.errors import (
+    BadRequest,
+    Failed,
+    Forbidden,
+    NotFound,
+    Rejected,
+    Unreachable,
+    ValkeepError,
+)
 
 CTRL_C = 130
 """What a shell says of a process that ended by Ctrl-C."""
 BROKEN_PIPE = 141
 """What a shell says of a process whose reader went away."""
 USAGE = 2
+JSON = "--json"
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
+"""What stdout says that lies on a full or broken disk."""
 COMPLETING = "_VALKEEP_COMPLETE"
 """Set by a shell that asks how to go on: the variable of click's completion."""
 
@@ -73,7 +89,9 @@ class Root(Tree):
 def cli(context: click.Context, socket: str | None) -> None:
     """Backups of Valkey that are known to restore."""
     environment = os.environ
-    context.obj = Desk(environment, socket or environment.get("VALKEEP_SOCKET"))
+    socket = socket or environment.get("VALKEEP_SOCKET")
+    context.obj = Desk(environment, socket, time.monotonic)
+    context.color = colour_said(environment)
 
 
 @cli.command()
@@ -88,52 +106,90 @@ def demo(desk: Desk, keep: bool) -> None:  # noqa: FBT001
 
 def main() -> None:
     """Run one command, and exit as DESIGN 8 says."""
+    for stream in (sys.stdout, sys.stderr):
+        # Names and reasons come from anywhere: what a terminal cannot show must not end us.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     code = run(sys.argv[1:])
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader has gone: nothing is left to be said, and closing must not say so either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = BROKEN_PIPE
+    except OSError as error:
+        code = _unwritable(error, as_json=JSON in sys.argv[1:])
     sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
     """Run one command; its exit code, with errors told on stderr."""
     if COMPLETING in os.environ:
-        from daemon.cli.completion import with_names  # noqa: PLC0415 - only for the shell
-
-        with_names(cli, os.environ)
+        with suppress(click.ClickException, ValkeepError):
+            return _completed(arguments)
+        return 0
+    as_json = JSON in arguments
     try:
         code = cli.main(arguments, prog_name="valkeep", standalone_mode=False)
     except ValkeepError as error:
-        _tell(error.message, hint=error.hint)
-        return next((exit_ for kind, exit_ in EXITS.items() if isinstance(error, kind)), 1)
+        return _refused(error, as_json=as_json)
     except Interrupted as interrupted:
-        click.echo(f"\n{interrupted}", err=True)
-        return CTRL_C
+        return _interrupted(interrupted, as_json=as_json)
     except click.exceptions.Abort:
         return CTRL_C
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return USAGE
     except click.ClickException as error:
-        return _misused(error)
+        return _refused(misuse(error, path_of(cli, arguments)), as_json=as_json)
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        return _unwritable(error, as_json=as_json)
+    except msgspec.MsgspecError as error:
+        return _refused(_not_understood(error), as_json=as_json)
     return code if isinstance(code, int) else 0
 
 
-def _tell(message: str, *, hint: str) -> None:
-    """The one form of every error: what happened, where and why below it, and what to do."""
-    first, *rest = message.splitlines() or [""]
-    click.echo(f"error: {sentence(first)}", err=True)
-    for line in rest:
-        click.echo(f"  {line.strip()}", err=True)
-    if hint:
-        click.echo(f"  hint: {sentence(hint)}", err=True)
+def _completed(arguments: list[str]) -> int:
+    """Answer a shell; what is typed so far may be wrong, and that is not the moment to say so."""
+    from daemon.cli.completion import with_names  # noqa: PLC0415 - only for the shell
+    from daemon.cli.shells import put_right  # noqa: PLC0415
+
+    put_right()
+    with_names(cli, os.environ)
+    code = cli.main(arguments, prog_name="valkeep", standalone_mode=False)
+    return code if isinstance(code, int) else 0
 
 
-def _misused(error: click.ClickException) -> int:
-    context = error.ctx if isinstance(error, click.UsageError) else None
-    path = context.command_path if context else "valkeep"
-    _tell(error.format_message(), hint=f"`{path} --help` tells how it is used.")
-    return USAGE
+def _refused(error: ValkeepError, *, as_json: bool) -> int:
+    tell(error, as_json=as_json, colour=colour_said(os.environ))
+    return next((exit_ for kind, exit_ in EXITS.items() if isinstance(error, kind)), 1)
+
+
+def _interrupted(interrupted: Interrupted, *, as_json: bool) -> int:
+    if as_json:
+        tell(Failed("interrupted", str(interrupted), ""), as_json=True)
+    else:
+        # The terminal has put its own sign for Ctrl-C on the present line.
+        click.echo(f"\n{interrupted}", err=True)
+    return CTRL_C
+
+
+def _not_understood(error: msgspec.MsgspecError) -> ValkeepError:
+    return Failed(
+        "answer",
+        f"The daemon's answer is not understood: {error}.",
+        "Run the same version of the daemon and of the command line; `valkeep status` tells the "
+        "daemon's, `valkeep --version` ours.",
+    )
+
+
+def _unwritable(error: OSError, *, as_json: bool) -> int:
+    """What is still to be printed cannot be; closing stdout must not say so once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(error, BrokenPipeError):
+        # The reader has gone: nothing is left to be said.
+        return BROKEN_PIPE
+    told = f"The answer cannot be printed: {(error.strerror or str(error)).lower()}."
+    hint = "What was asked for may be done: `valkeep events` tells."
+    return _refused(Failed("stdout", told, hint), as_json=as_json)
 
 
 def _print_version(context: click.Context) -> None:

@@ -15,11 +15,12 @@ from daemon.cli.restore_tree import UNDO, WithUndo
 
 _EXITS = (
     ("0", "Done, or accepted."),
-    ("1", "It failed, or the event log cannot be written."),
+    ("1", "It failed, the time of --timeout is over, or the event log cannot be written."),
     ("2", "Bad usage."),
     ("3", "Refused by a rule, by rights, or by a blocker of the plan."),
     ("4", "Not found."),
-    ("5", "The daemon cannot be reached."),
+    ("5", "The daemon cannot be reached, or has gone while it was waited for."),
+    ("130", "Ctrl-C; what was asked for goes on, unless it is said otherwise."),
 )
 _ABOUT = (
     "Backups of Valkey and Redis OSS that are known to restore. One daemon makes them, by hand and "

@@ -1,12 +1,12 @@
 """A policy on one page: its settings, the next start, and what comes of it in words. Pure."""
 
-import textwrap
 from collections.abc import Iterator
 from datetime import datetime
 
 from daemon.answers.policy import PolicyView
 from daemon.cli.schedule import exact
 from daemon.cli.table import facts
+from daemon.cli.wide import wrapped
 from daemon.cli.words import duration, plural
 
 
@@ -38,13 +38,7 @@ def _suspect(percent: int) -> str:
 def in_words(view: PolicyView, width: int) -> Iterator[str]:
     """What comes of a policy, a paragraph for each sentence."""
     for sentence in view.words:
-        yield from textwrap.wrap(
-            sentence,
-            width,
-            subsequent_indent="  ",
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
+        yield from wrapped(sentence, width, rest="  ")
 
 
 def _origin(view: PolicyView) -> str:

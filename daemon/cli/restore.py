@@ -11,8 +11,9 @@ from daemon.answers import (
     RestoreView,
 )
 from daemon.cli import blocked, follow
-from daemon.cli.desk import Desk, Interrupted, json_option
+from daemon.cli.desk import Desk, json_option
 from daemon.cli.new_flags import new_server_options, only_with_new, restore_new
+from daemon.cli.patience import wait_options
 from daemon.cli.question import confirm, name_typed
 from daemon.cli.restore_file import file_wish, only_for_a_cache, to_file, with_target
 from daemon.cli.restore_keys import KeysFlags, keys_options, overwritten, without_keys
@@ -58,9 +59,7 @@ class Wish(msgspec.Struct, frozen=True):
 )
 @click.option("--plan", "plan_only", is_flag=True, help="Show what would happen, and do nothing.")
 @click.option("--replace", is_flag=True, help="Overwrite a cache that holds keys, or the file.")
-@click.option(
-    "--force", metavar="CODE", multiple=True, help="Override this blocker; may be repeated."
-)
+@blocked.force_option
 @click.option(
     "--no-safety-backup",
     "safety_backup",
@@ -70,10 +69,7 @@ class Wish(msgspec.Struct, frozen=True):
     help="Do not back the cache up before it is overwritten.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option(
-    "--wait/--no-wait", default=False, help="Stay until it has ended, showing how far it is."
-)
-@click.option("--timeout", type=float, metavar="SECONDS", help="With --wait: no longer than this.")
+@wait_options(default=False)
 @keys_options
 @json_option
 @click.pass_obj
@@ -184,10 +180,8 @@ def _allowed(desk: Desk, plan: PlanAnswer, wish: Wish) -> bool:
 
 def waited(desk: Desk, restore_id: str, *, target: str, timeout: float | None) -> None:
     """Stay until a restore has ended, and tell its result; raises as `failed` does."""
-    try:
-        detail, raw = follow.restore(desk, restore_id, timeout)
-    except Interrupted:
-        raise Interrupted(f"The restore goes on in the daemon. {see(target)}") from None
+    stay = follow.Stay(f"The restore into {target}", "valkeep status", timeout)
+    detail, raw = follow.restore(desk, restore_id, stay)
     if detail.restore.phase == "completed":
         desk.show(raw, result_lines(detail.restore, desk.width))
         return

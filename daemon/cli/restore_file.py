@@ -55,7 +55,6 @@ def only_for_a_cache(given: Mapping[str, object]) -> None:
         "target": "--to",
         "plan_only": "--plan",
         "force": "--force",
-        "wait": "--wait",
         "timeout": "--timeout",
     }
     said = [flag for name, flag in flags.items() if given.get(name)]

@@ -1,12 +1,12 @@
 """A restore in text: its plan before, its result after."""
 
-import textwrap
 from collections.abc import Collection, Iterator
 
 from daemon.answers import PlanAnswer, RestoreView, UndoView
 from daemon.cli.hook_page import run_lines
 from daemon.cli.restore_keys import plan_pairs, refused_lines, result_pairs
 from daemon.cli.table import facts
+from daemon.cli.wide import wrapped
 from daemon.cli.words import elapsed, instant, plural, size
 from events.facts import Finding, RestorePlan
 
@@ -81,9 +81,7 @@ def _listed(lines: Collection[str], width: int) -> Iterator[str]:
 
 
 def _wrapped(text: str, width: int, *, indent: str) -> list[str]:
-    return textwrap.wrap(
-        text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-    )
+    return wrapped(text, width, rest=indent)
 
 
 def undo_command(undo: UndoView | None) -> str:

@@ -7,6 +7,7 @@ from importlib import import_module
 
 import click
 
+from daemon.cli.complaint import NoSuchCommand
 from daemon.cli.examples import with_examples
 from daemon.cli.tree import Branch
 
@@ -40,10 +41,9 @@ class WithUndo(click.Command):
 
 def _near_miss(words: list[str], parent: click.Context | None) -> None:
     """``restore udno shop``: two words and no option is no restore, and may be a slip."""
-    from difflib import get_close_matches  # noqa: PLC0415 - seldom wanted
+    from daemon.near import nearest  # noqa: PLC0415 - seldom wanted
 
     bare = [word for word in words if not word.startswith("-")]
     is_target_said = any(word.startswith(("--to", "--new", "--file")) for word in words)
-    if len(bare) == 2 and not is_target_said and get_close_matches(bare[0], [WORD], n=1):
-        said = f"There is no command {bare[0]!r}. Did you mean 'restore {WORD}'?"
-        raise click.UsageError(said, parent)
+    if len(bare) == 2 and not is_target_said and nearest(bare[0], [WORD]):
+        raise NoSuchCommand(f"restore {bare[0]}", [f"restore {WORD}"], parent)

@@ -10,6 +10,7 @@ from daemon.answers.retention import Forecast, ForecastBackup, ForecastDay, Reta
 from daemon.cli.desk import Desk, json_option
 from daemon.cli.table import Column, facts, table
 from daemon.cli.tree import Tree
+from daemon.cli.wide import wrapped
 from daemon.cli.words import instant, plural, size
 from daemon.client import path_of
 
@@ -86,8 +87,9 @@ def simulate(desk: Desk, *, cache: str, days: int) -> None:
 def forecast(found: Forecast, width: int) -> Iterator[str]:
     """The lines of a forecast: the rule, the days, and what goes with the reason."""
     kept = plural(found.retention_days, "day")
-    yield f"{found.cache}: auto backups are kept for {kept}, {_newest(found.keep_last)}."
-    yield from found.notes
+    told = f"{found.cache}: auto backups are kept for {kept}, {_newest(found.keep_last)}."
+    for line in (told, *found.notes):
+        yield from wrapped(line, width, rest="  ")
     place = _zone(found.timezone)
     yield from table(COLUMNS, [_row(day, place) for day in found.days], width)
     yield from _total(found)

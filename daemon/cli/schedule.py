@@ -4,7 +4,6 @@ One line for each cache and the reasons below, or one cache on a page of its own
 the daemon's.
 """
 
-import textwrap
 from collections.abc import Iterator
 from datetime import datetime
 
@@ -14,6 +13,7 @@ from daemon.answers import LocalTime, StartView
 from daemon.answers.schedule import CacheSchedule, LastView, PendingView, Schedule
 from daemon.cli.desk import Desk, json_option
 from daemon.cli.table import Column, facts, table
+from daemon.cli.wide import wrapped
 from daemon.cli.words import age, duration, instant
 
 COLUMNS = (
@@ -70,9 +70,7 @@ def _rows(found: Schedule, one: CacheSchedule) -> Iterator[tuple[str, ...]]:
 
 def _wrapped(note: str, width: int) -> list[str]:
     """On as many lines as it takes; names and commands are not cut."""
-    return textwrap.wrap(
-        note, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
-    )
+    return wrapped(note, width, rest="  ")
 
 
 def _until(at: datetime, *, now: datetime) -> str:

@@ -5,21 +5,20 @@ here with the caller's rights and sent.
 """
 
 import os
+import stat
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
-import click
 import msgspec
 
-from daemon.answers import Accepted
+from daemon.answers import Accepted, ProgressView
+from daemon.cli import follow
 from daemon.cli.desk import Desk, Interrupted
-from daemon.cli.words import size
 from daemon.commands import RequestImport
 from daemon.errors import BadRequest, NotFound
 
 PIPE = "-"
-STEP_BYTES = 4 << 20
 
 
 def is_source(word: str) -> bool:
@@ -32,34 +31,23 @@ def imported(desk: Desk, wish: RequestImport) -> tuple[Accepted, bytes]:
     if not was_sent(wish.source):
         return desk.tell(Accepted, "/v1/commands", wish)
     query = {"cache": wish.cache, "name": wish.name, "source": _told(wish.source)}
-    with _opened(wish.source) as source:
+    with _opened(wish.source) as source, follow.moving(desk) as told:
         try:
-            raw = desk.client.send("/v1/imports", query, source, _Bar(source))
+            raw = desk.client.send("/v1/imports", query, source, _sending(source, told))
         except KeyboardInterrupt:
             raise Interrupted("Nothing was kept: an import ends with who sends it.") from None
-        finally:
-            _clear()
     return msgspec.json.decode(raw, type=Accepted), raw
 
 
-class _Bar:
-    """On a terminal, how much was sent; nothing elsewhere."""
+def _sending(source: int, told: Callable[[ProgressView], None]) -> Callable[[int], None]:
+    """Tells how much is sent; of a pipe nobody knows how much is still to come."""
+    found = os.fstat(source)
+    total_bytes = found.st_size if stat.S_ISREG(found.st_mode) else None
 
-    def __init__(self, source: int) -> None:
-        total_bytes = os.fstat(source).st_size
-        self._of = f" of {size(total_bytes)}" if total_bytes else ""
-        self._shown_bytes = 0
+    def sent(sent_bytes: int) -> None:
+        told(ProgressView("sending", 0.0, 0.0, sent_bytes, total_bytes))
 
-    def __call__(self, sent_bytes: int) -> None:
-        """So many bytes are gone."""
-        if sys.stderr.isatty() and sent_bytes - self._shown_bytes >= STEP_BYTES:
-            self._shown_bytes = sent_bytes
-            click.echo(f"\r\x1b[Ksending {size(sent_bytes)}{self._of}", err=True, nl=False)
-
-
-def _clear() -> None:
-    if sys.stderr.isatty():
-        click.echo("\r\x1b[K", err=True, nl=False)
+    return sent
 
 
 def was_sent(source: str) -> bool:

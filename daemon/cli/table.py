@@ -1,14 +1,20 @@
 """Tables that fit the width there is. Pure.
 
 Nothing is cut off: when a table is too wide, the columns that matter least are left out, and
-at last the first column takes a line of its own.
+at last names that are too long take lines of their own.
 """
 
 from collections.abc import Sequence
 
 from msgspec import Struct
 
+from daemon.cli import wide
+
 _GAP = "  "
+_FEW = 0.25
+"""If no more than this part of the names are long, no column is left out because of them."""
+_OF_NAMES = 0.4
+"""So much of the width names may take where not all have room."""
 
 
 class Column(Struct, frozen=True):
@@ -21,38 +27,58 @@ class Column(Struct, frozen=True):
 
 def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> list[str]:
     """Lines of a table, its heads first; nothing when there are no rows."""
+    return [line for lines in grouped(columns, rows, width) for line in lines]
+
+
+def grouped(
+    columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int
+) -> list[list[str]]:
+    """The same, but the lines of each row by themselves: the heads' first, then the rows'."""
     if not rows:
         return []
     cells = [[column.head for column in columns], *[list(row) for row in rows]]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
-    kept = _fitting(columns, widths, width)
-    tall = sum(widths[i] + len(_GAP) for i in kept) - len(_GAP) > width
-    lines: list[str] = []
-    for row in cells:
-        if tall:
-            lines.append(row[kept[0]])
-            lines.append("    " + _line(columns, row, widths=widths, kept=kept[1:]))
-        else:
-            lines.append(_line(columns, row, widths=widths, kept=kept))
-    return lines
+    widths = [max(wide.width(row[i]) for row in cells) for i in range(len(columns))]
+    ranks = [column.rank for column in columns]
+    kept = _fitting(widths, width, ranks=ranks)
+    short = max(wide.width(columns[0].head), int(width * _OF_NAMES))
+    names = [wide.width(row[0]) for row in cells]
+    few = len(kept) < len(columns) and 0 < sum(n > short for n in names) <= len(rows) * _FEW
+    if few or _total(widths, kept=kept) > width:
+        # Long names get lines of their own, and the others are a table.
+        widths[0] = max(name for name in names if name <= short)
+        kept = _fitting(widths, width, ranks=[0, *ranks[1:]])
+    return [_lines(columns, row, widths=widths, kept=kept) for row in cells]
 
 
-def _fitting(columns: Sequence[Column], widths: Sequence[int], width: int) -> list[int]:
-    kept = list(range(len(columns)))
-    while sum(widths[i] + len(_GAP) for i in kept) - len(_GAP) > width:
-        least = max(kept, key=lambda i: columns[i].rank)
-        if columns[least].rank == 0:
+def _fitting(widths: Sequence[int], room: int, *, ranks: Sequence[int]) -> list[int]:
+    kept = list(range(len(widths)))
+    while _total(widths, kept=kept) > room:
+        least = max(kept, key=lambda i: ranks[i])
+        if ranks[least] == 0:
             break
         kept.remove(least)
     return kept
 
 
+def _lines(
+    columns: Sequence[Column], row: Sequence[str], *, widths: Sequence[int], kept: Sequence[int]
+) -> list[str]:
+    """One line; two where the name is longer than its column."""
+    if wide.width(row[0]) <= widths[0]:
+        return [_line(columns, row, widths=widths, kept=kept)]
+    rest = ["", *row[1:]]
+    return [row[0], _line(columns, rest, widths=widths, kept=kept)]
+
+
+def _total(widths: Sequence[int], *, kept: Sequence[int]) -> int:
+    return sum(widths[i] + len(_GAP) for i in kept) - len(_GAP)
+
+
 def _line(
     columns: Sequence[Column], row: Sequence[str], *, widths: Sequence[int], kept: Sequence[int]
 ) -> str:
-    return _GAP.join(
-        row[i].rjust(widths[i]) if columns[i].right else row[i].ljust(widths[i]) for i in kept
-    ).rstrip()
+    cells = (wide.padded(row[i], widths[i], right=columns[i].right) for i in kept)
+    return _GAP.join(cells).rstrip()
 
 
 def facts(
@@ -67,18 +93,6 @@ def facts(
     lines: list[str] = []
     for name, value in shown:
         first = f"{indent}{name.ljust(widest)}{_GAP}"
-        lines += _below(first, width, value=value) if width else [first + value]
+        below = " " * len(first)
+        lines += wide.wrapped(value, width, first=first, rest=below) if width else [first + value]
     return lines
-
-
-def _below(first: str, width: int, *, value: str) -> list[str]:
-    import textwrap  # noqa: PLC0415 - pages need it, lists do not
-
-    return textwrap.wrap(
-        value,
-        width,
-        initial_indent=first,
-        subsequent_indent=" " * len(first),
-        break_long_words=False,
-        break_on_hyphens=False,
-    )

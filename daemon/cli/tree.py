@@ -6,6 +6,7 @@ from importlib import import_module
 import click
 from msgspec import Struct
 
+from daemon.cli.complaint import NoSuchCommand
 from daemon.cli.examples import with_examples
 
 
@@ -48,12 +49,8 @@ class Tree(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does, but with the nearest name where there is none of that name."""
+        """As click does, but with our own refusal where there is none of that name."""
         name = args[0]
         if not name.startswith("-") and self.get_command(ctx, name) is None:
-            from difflib import get_close_matches  # noqa: PLC0415 - only for a slip
-
-            near = get_close_matches(name, self.list_commands(ctx), n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise click.UsageError(f"There is no command {name!r}.{hint}", ctx)
+            raise NoSuchCommand(name, self.list_commands(ctx), ctx)
         return super().resolve_command(ctx, args)

@@ -7,7 +7,9 @@ import msgspec
 
 from daemon.answers import Accepted
 from daemon.answers.undo import UndoPlan, UndoRequest
+from daemon.cli.blocked import force_option
 from daemon.cli.desk import Desk, json_option
+from daemon.cli.patience import wait_options
 from daemon.cli.question import confirm, name_typed
 from daemon.cli.restore import refuse_blocked, see, waited
 from daemon.cli.restore_page import plan_lines
@@ -37,9 +39,7 @@ class Wish(msgspec.Struct, frozen=True):
 @click.option("--plan", "plan_only", is_flag=True, help="Show what would happen, and do nothing.")
 @click.option("--replace", is_flag=True, help="Overwrite what the cache holds now.")
 @click.option("--yes", is_flag=True, help="Do not ask; in scripts the same as --replace.")
-@click.option(
-    "--force", metavar="CODE", multiple=True, help="Override this blocker; may be repeated."
-)
+@force_option
 @click.option(
     "--from", "vault", metavar="VAULT", help="Read the safety backup's copy in this vault."
 )
@@ -48,10 +48,7 @@ class Wish(msgspec.Struct, frozen=True):
     type=click.Choice(["replication", "keys"]),
     help="Bring back all of it, or by keys; else as the restore itself was made.",
 )
-@click.option(
-    "--wait/--no-wait", default=False, help="Stay until it has ended, showing how far it is."
-)
-@click.option("--timeout", type=float, metavar="SECONDS", help="With --wait: no longer than this.")
+@wait_options(default=False)
 @json_option
 @click.pass_obj
 def undo(desk: Desk, /, **given: object) -> None:

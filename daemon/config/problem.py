@@ -4,12 +4,12 @@ Never holds a value that may be a secret: the rules decide what of a value may b
 """
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 
 from msgspec import Struct
 
 from daemon.errors import BadRequest
+from daemon.near import meant
 
 
 class Wrong(Struct, frozen=True):
@@ -38,13 +38,14 @@ class ConfigError(BadRequest):
         super().__init__(
             "config-invalid",
             f"{path} has {many}:\n{lines}",
-            f"correct them and look again with: valkeep config check {path}",
+            f"Correct them and look again with: `valkeep config check {path}`",
         )
 
 
 def near_miss(name: str, known: Sequence[str]) -> str:
     """``Did you mean …? `` for a name that is nearly one of the known ones, else nothing."""
-    return "".join(f'Did you mean "{close}"? ' for close in get_close_matches(name, known, n=1))
+    near = meant(name, known)
+    return f"{near} " if near else ""
 
 
 def _told(path: Path, problem: Problem) -> str:

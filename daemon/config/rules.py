@@ -13,6 +13,7 @@ from daemon.bech32 import Bech32Error, decode
 from daemon.config.hooks import cache_pattern, timeout, word
 from daemon.config.loopback import loopback
 from daemon.config.problem import Wrong
+from daemon.near import asked
 from daemon.rates import ALLOWED as RATE_ALLOWED
 from daemon.rates import BadRate, rate
 from daemon.size import ALLOWED, size_bytes
@@ -199,7 +200,7 @@ def window(text: str) -> Wrong | None:
 
 def told(unfit: Unfit) -> Wrong:
     """What is wrong with a policy, as it is told of a file."""
-    meant = f"Did you mean {unfit.meant}? " if unfit.meant else ""
+    meant = f"{asked(unfit.meant)} " if unfit.meant else ""
     return Wrong(unfit.wrong, f"{meant}Allowed: {unfit.allowed}.")
 
 

@@ -12,6 +12,7 @@ from daemon.commands import DeclaredCache, PolicyChange, SetPolicy
 from daemon.decide.decision import Context, Decision, declared, known_cache
 from daemon.decide.schedule import settled
 from daemon.errors import BadRequest, Rejected
+from daemon.near import asked
 from events.facts import BackupId, CacheName, Policy
 from events.types import BackupAbandoned, BackupSkipped, Event, PolicySet
 from projections import catalog
@@ -97,7 +98,7 @@ def _demand_fit(wrong: Sequence[Unfit]) -> None:
     if not wrong:
         return
     told = "; ".join(one.wrong for one in wrong)
-    meant = "".join(f"Did you mean {one.meant}? " for one in wrong if one.meant)
+    meant = "".join(f"{asked(one.meant)} " for one in wrong if one.meant)
     allowed = "; ".join(dict.fromkeys(f"{one.setting}: {one.allowed}" for one in wrong))
     raise BadRequest("policy", f"This policy cannot be: {told}.", f"{meant}Allowed: {allowed}.")
 

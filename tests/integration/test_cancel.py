@@ -177,7 +177,7 @@ async def test_command_line_tells_what_happened(nursery: Nursery, tmp_path: Path
         making(nursery, node, tmp_path / "vault", "replication") as daemon,
     ):
         typo = await valkeep(daemon, "backup", "cancel", "orders/onee")
-        assert (4, True) == (typo.code, "Did you mean orders/one?" in typo.err)
+        assert (4, True) == (typo.code, "Did you mean 'orders/one'?" in typo.err)
         done = await valkeep(daemon, "backup", "cancel", "orders/one")
         assert 0 == done.code, done.err
         assert "Backup orders/one is cancelled" in done.out

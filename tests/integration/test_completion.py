@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from daemon.cli.blocked import FORCIBLE
 from tests.support.daemon import DaemonProcess
 from tests.support.servers import Node
 
@@ -22,6 +23,7 @@ def tab(words: str, *, socket: str = "/nowhere") -> list[str]:
         text=True,
         check=True,
     )
+    assert told.stderr == ""
     return [line.partition(",")[2] for line in told.stdout.splitlines() if line]
 
 
@@ -44,12 +46,38 @@ async def test_names_are_offered(daemon: DaemonProcess, node: Node) -> None:
     assert tab("backup show orders/", socket=socket) == ["orders/one"]
     assert tab("restore orders/one --to ", socket=socket) == ["orders"]
     assert tab("restore orders/one --from ", socket=socket) == ["main"]
+    assert tab("restore un", socket=socket) == ["undo"]
+    assert tab("restore undo ", socket=socket) == ["orders"]
+    assert tab("events --cache o", socket=socket) == ["orders"]
+    assert tab("backup diff orders/one or", socket=socket) == ["orders/one", "orders"]
+    assert tab("recover --vault ", socket=socket) == ["main"]
+    (named,) = tab("backup show 2", socket=socket)
+    assert named == (await daemon.listed())[0].backup_id
     assert tab("cache add ", socket=socket) == []
 
 
 def test_a_daemon_that_is_away_offers_nothing() -> None:
     """Without a daemon there are no names and no error."""
     assert tab("backup show ") == []
+
+
+def test_what_needs_no_daemon_is_offered_without_one() -> None:
+    """Values, codes and time zones are known here; files are left to the shell."""
+    assert tab("policy set orders --verify ") == ["always", "daily", "never"]
+    assert tab("restore orders/one --to orders --force mo") == ["modules"]
+    assert tab("policy set orders --timezone Europe/Pari") == ["Europe/Paris"]
+    assert tab("--socket /run/x") == ["/run/x"]
+
+
+def test_values_are_offered_after_a_sign() -> None:
+    """``--option=value`` is completed as ``--option value`` is, also where bash splits it."""
+    assert tab("restore orders/one --force = mo") == ["modules"]
+    assert tab("restore orders/one --force =") == list(FORCIBLE)
+
+
+def test_a_slip_is_not_the_moment_for_an_error() -> None:
+    """What cannot be is offered nothing, and nothing is said over the line that is typed."""
+    assert tab("backpu ") == []
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

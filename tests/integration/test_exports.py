@@ -213,7 +213,7 @@ async def test_flipped_bit_never_gets_a_name(place: Place, tmp_path: Path, at: f
     ("destination", "kind", "told"),
     [
         ("warehose", NotFound, "Did you mean 'warehouse'?"),
-        ("/srv/rdb", NotFound, "Did you mean file:///srv/rdb?"),
+        ("/srv/rdb", NotFound, "Did you mean 'file:///srv/rdb'?"),
         ("ftp://host/x", BadRequest, "Allowed: file:///absolute/path"),
         ("s3://key:secret@bucket/x", BadRequest, "Name where it is kept"),
         ("file:///{vault}/below", Rejected, "place of its own"),

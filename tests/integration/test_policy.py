@@ -126,7 +126,7 @@ async def test_a_bad_policy_in_the_file_changes_nothing(daemon: DaemonProcess, v
 
     await until(refused, "the bad file is refused")
     told = daemon.output()
-    for words in ("from 1 to 730", "02:00+2h and 23:00+4h overlap", "Did you mean Europe/Paris?"):
+    for words in ("from 1 to 730", "02:00+2h and 23:00+4h overlap", "Did you mean 'Europe/Paris'?"):
         assert words in told
     assert (await shown(daemon)).settings.retries == 1
     assert len(await daemon.events()) == before
@@ -140,7 +140,7 @@ async def test_a_daemon_does_not_start_with_a_bad_policy(
     daemon.launch()
 
     assert await daemon.ended() == 2
-    assert "Did you mean 02:00+2h?" in daemon.output()
+    assert "Did you mean '02:00+2h'?" in daemon.output()
     assert "Say auto = true" in daemon.output()
 
 

@@ -20,8 +20,6 @@ from events.facts import Failure
 from projections.comparisons import Comparison
 from projections.work import ComparisonWork
 
-TOLD_EACH = 50_000
-"""So many keys are gone through until the progress is told anew."""
 _NO_ROOM = "not all names that were wanted are kept: they take too much room"
 
 
@@ -63,7 +61,7 @@ class CompareActor:
             names = self._names.keeping(wanted.comparison_id, wanted.wish.names)
             comparing = Comparing(wanted.wish, first=both.first, second=both.second)
             async with names as keeping:
-                await _gone_through(comparing, keeping, progress)
+                await _gone_through(comparing, keeping, progress, both.total_bytes)
         return _result(comparing.found, both, keeping, anyio.current_time() - began)
 
     def _sides(self, wanted: Comparison) -> tuple[Side, Side]:
@@ -83,18 +81,19 @@ class CompareActor:
         return first, LiveSide(outside, cache.name, cache.settings)
 
 
-async def _gone_through(comparing: Comparing, keeping: Keeping, progress: Progress) -> None:
-    """All keys of both, with signs of life, and how far it is every now and then."""
-    progress.phase("comparing")
-    told = 0
+async def _gone_through(
+    comparing: Comparing, keeping: Keeping, progress: Progress, total_bytes: int
+) -> None:
+    """All keys of both, each told as its share of the bytes; every step is a sign of life."""
+    progress.phase("comparing", total_bytes)
+    moved_bytes = 0
     async with aclosing(comparing.steps()) as steps:
         async for names in steps:
             await keeping.take(names)
-            progress.advance(0)
             found = comparing.found
-            if found.looked_at - told >= TOLD_EACH:
-                told = found.looked_at
-                progress.phase(f"comparing: {told:,} of {found.keys:,} keys")
+            reached = total_bytes * found.looked_at // max(1, found.keys)
+            progress.advance(reached - moved_bytes)
+            moved_bytes = reached
 
 
 def _result(found: Contrast, both: Loaded, keeping: Keeping, seconds: float) -> ComparisonResult:

@@ -42,6 +42,8 @@ class Loaded(NamedTuple):
     engine: Engine
     seconds: float
     notes: tuple[str, ...]
+    total_bytes: int = 0
+    """Of both as plain RDBs, as far as that was known before; a live cache's is its memory."""
 
 
 @asynccontextmanager
@@ -61,7 +63,8 @@ async def loaded(
         await side.prepare()
     began = anyio.current_time()
     async with rdb_loader(engine, rooms[0]) as first, rdb_loader(engine, rooms[1]) as second:
-        instants = await _filled(sides, (first, second), progress)
+        plain_bytes = sum(one.plain_bytes for one in known)
+        instants = await _filled(sides, (first, second), progress, plain_bytes)
         lacks = {*await _verdict(first, known[0]), *await _verdict(second, known[1])}
         seconds = anyio.current_time() - began
         async with (
@@ -76,6 +79,7 @@ async def loaded(
                 engine=engine,
                 seconds=seconds,
                 notes=tuple(notes) if ours.sees_expired else (*notes, _BLIND),
+                total_bytes=sum(one.plain_bytes or one.used_bytes for one in known),
             )
 
 
@@ -121,7 +125,10 @@ def _room(outside: Outside, known: Known) -> Room:
 
 
 async def _filled(
-    sides: tuple[Side, Side], loaders: tuple[Loader, Loader], progress: Progress
+    sides: tuple[Side, Side],
+    loaders: tuple[Loader, Loader],
+    progress: Progress,
+    plain_bytes: int,
 ) -> tuple[datetime, datetime]:
     """Give both engines their data, and tell the instants.
 
@@ -129,14 +136,14 @@ async def _filled(
     """
     if sides[1].live:
         second = await sides[1].fill(loaders[1], progress)
-        progress.phase("loading the backup")
+        progress.phase("loading the backup", plain_bytes)
         return await sides[0].fill(loaders[0], progress), second
     found: dict[int, datetime] = {}
 
     async def fill(index: int) -> None:
         found[index] = await sides[index].fill(loaders[index], progress)
 
-    progress.phase("loading both backups")
+    progress.phase("loading both backups", plain_bytes)
     with one_error():
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(fill, 0)

@@ -50,12 +50,13 @@ class Outside(Struct, frozen=True):
 
 
 class Known(Struct, frozen=True):
-    """What is known of a side before it is read; an `rdb_version` of 0 is not known."""
+    """What is known of a side before it is read; 0 as `rdb_version` or `plain_bytes` is unknown."""
 
     name: str
     rdb_version: int
     used_bytes: int
     databases: int
+    plain_bytes: int = 0
 
 
 class Side(Protocol):
@@ -105,6 +106,7 @@ class StoredSide:
             rdb_version=snapshot.rdb_version if snapshot else 0,
             used_bytes=snapshot.server.used_memory_bytes if snapshot else plain_bytes * 4,
             databases=_databases(highest, snapshot.server if snapshot else None),
+            plain_bytes=plain_bytes,
         )
 
     async def prepare(self) -> None:

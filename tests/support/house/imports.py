@@ -69,7 +69,7 @@ OF_TYPES = (
 """Events that have files of their own; `events.types` has the union of all."""
 TRUTH = ("events.facts", "events.types", "events.envelope", "events.log", *OF_TYPES)
 EVERYWHERE = ("events.fact", "events.facts", "events.moves", "events.differences")  # the vocabulary
-IN_THE_DAEMON = ("daemon.errors", "daemon.ports")
+IN_THE_DAEMON = ("daemon.errors", "daemon.near", "daemon.ports")
 WIRE = ("daemon.commands", "daemon.answers")
 
 HOUSE: Mapping[str, Room] = {
@@ -91,6 +91,7 @@ HOUSE: Mapping[str, Room] = {
     "events.sqlite": Room(("events",), ("msgspec", "anyio", "aiosqlite")),
     "projections": Room((*TRUTH, "projections"), ("msgspec", "immutables"), pure=True),
     "daemon.errors": Room(pure=True),
+    "daemon.near": Room(pure=True),
     "daemon.ports": Room(pure=True),
     "daemon.commands": Room((*TRUTH, "daemon.commands"), ("msgspec",), pure=True),
     "daemon.answers": Room((*TRUTH, "daemon.answers", "daemon.commands"), ("msgspec",), pure=True),

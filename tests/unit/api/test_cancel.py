@@ -64,7 +64,7 @@ async def test_near_misses_are_named() -> None:
         with pytest.raises(Rejected) as late:
             await told(api, CANCEL)
 
-    assert "Did you mean orders/one?" == missed.value.hint
+    assert "Did you mean 'orders/one'?" == missed.value.hint
     assert "backup-complete" == late.value.code
 
 

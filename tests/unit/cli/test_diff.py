@@ -110,7 +110,7 @@ async def test_near_misses_and_missing_sides() -> None:
         alone = await api.type("backup", "diff", "orders/one")
         nobody = await api.type("backup", "diff", "20990101")
         bytes_ = await api.type("backup", "diff", "orders/one", "orders/two", "--keys", "\udcff*")
-    assert (4, True) == (typo.code, "Did you mean orders/two?" in typo.err)
+    assert (4, True) == (typo.code, "Did you mean 'orders/two'?" in typo.err)
     assert (4, True) == (cache.code, "Did you mean 'orders'?" in cache.err)
     assert (2, True) == (alone.code, "name of a cache to look at now" in alone.err)
     assert (2, True) == (bytes_.code, "An argument is no UTF-8 text." in bytes_.err)

@@ -7,6 +7,7 @@ import pytest
 from daemon.answers import ProgressView
 from daemon.cli.follow import Standing, told
 from daemon.cli.table import Column, facts, table
+from daemon.cli.wide import width
 from daemon.cli.words import age, duration, elapsed, plural, sentence, size
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -103,10 +104,33 @@ def test_a_table_uses_the_width_there_is() -> None:
 
 
 def test_a_long_name_takes_a_line_of_its_own() -> None:
-    """A name that fits beside nothing is not cut: the rest of its row comes below."""
-    lines = table((Column("NAME"), Column("SIZE")), [("n" * 30, "1 B")], 32)
+    """A name that fits beside nothing is not cut: the rest of its row comes below, in its column.
 
-    assert ["NAME", "    " + " " * 0 + "SIZE", "n" * 30, "    1 B"] == lines
+    The names that have room stay beside theirs.
+    """
+    rows = [("n" * 30, "1 B"), ("short", "2 B")]
+    lines = table((Column("NAME"), Column("SIZE")), rows, 32)
+
+    assert ["NAME   SIZE", "n" * 30, "       1 B", "short  2 B"] == lines
+
+
+def test_wide_letters_and_colours_are_aligned() -> None:
+    """A column is as wide as a terminal shows it: CJK letters take two, colours none."""
+    columns = (Column("NAME"), Column("SIZE", right=True))
+    rows = [("日本語", "1 B"), ("\x1b[31mabc\x1b[0m", "22 B"), ("é" + "e\u0301", "3 B")]
+    lines = table(columns, rows, 80)
+
+    assert {12} == {width(line) for line in lines}
+    assert "日本語   1 B" == lines[1]
+
+
+def test_long_values_go_on_below_themselves() -> None:
+    """A value breaks between words, never in a command; wide letters count as two columns."""
+    told = facts([("hint", "type `valkeep backup list --all` and look")], width=24)
+    wide = facts([("key", "日本 語日 本語")], width=14)
+
+    assert ["hint  type", "      `valkeep backup list --all`", "      and look"] == told
+    assert ["key  日本 語日", "     本語"] == wide
 
 
 def test_no_rows_make_no_table() -> None:
@@ -142,8 +166,8 @@ def test_progress_has_rate_and_time_left() -> None:
 
 
 def test_more_than_was_expected_is_not_more_than_all() -> None:
-    """A phase that moves more than was expected stays at 100 %."""
+    """A phase that moves more than was expected stays at 100 %, and no time is said to be left."""
     over = ProgressView("storing", 2, 2, 300, 100)
 
     assert "100%" in told(standing(over))
-    assert "0 s left" in told(standing(over))
+    assert "left" not in told(standing(over))

@@ -36,7 +36,7 @@ def test_second_vault_is_read() -> None:
     ("vaults", "second", "told"),
     [
         (VAULTS, "main", "the vault that the backups themselves go to. Allowed: second"),
-        (VAULTS, "secnd", 'no such vault. Did you mean "second"?'),
+        (VAULTS, "secnd", "no such vault. Did you mean 'second'?"),
         ('[vaults.main]\nurl = "file:///a"\n', "second", "Add it: [vaults.second]"),
         ('[vaults.main]\nurl = "file:///a"\n', "main", "Add another vault"),
         (f"{VAULTS}{SEALED}", "second", "has recipients, and vaults.main has none"),

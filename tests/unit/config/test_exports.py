@@ -23,7 +23,7 @@ def test_entry_is_read() -> None:
     ("text", "told"),
     [
         ("", "url is missing"),
-        ('url = "s3://team/rdb"\nregon = "x"\n', 'Did you mean "region"?'),
+        ('url = "s3://team/rdb"\nregon = "x"\n', "Did you mean 'region'?"),
         ('url = "ftp://team/rdb"\n', "has a scheme that is not known"),
         ('url = "team/rdb"\n', "is not the URL of a place to export to"),
         ('url = "s3://key:word@team/rdb"\n', "holds an access key"),

@@ -178,7 +178,7 @@ def test_a_slip_is_answered_with_what_was_meant(setting: str, meant: str, text: 
     (problem,) = _problems(VAULT + text)
 
     assert setting == problem.setting
-    assert f'Did you mean "{meant}"?' in problem.allowed
+    assert f"Did you mean '{meant}'?" in problem.allowed
 
 
 TLS_CACHE = '[caches.orders]\nurl = "valkeys://h"\n'

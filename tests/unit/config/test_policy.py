@@ -105,10 +105,10 @@ def test_windows_want_a_word_on_auto() -> None:
         ('auto = "yes"', "auto", "true or false"),
         ('windows = "02:00+2h"', "windows", "a list of texts"),
         ("windows = [2]", "windows", "a list of texts"),
-        ('timezone = "Europe/Pariss"', "timezone", "Did you mean Europe/Paris?"),
-        ('windows = ["02:00-04:00"]', "windows[0]", "Did you mean 02:00+2h?"),
+        ('timezone = "Europe/Pariss"', "timezone", "Did you mean 'Europe/Paris'?"),
+        ('windows = ["02:00-04:00"]', "windows[0]", "Did you mean '02:00+2h'?"),
         ('windows = ["02:00+10m"]', "windows[0]", "15 minutes to 24 hours"),
-        ('window = ["02:00+2h"]', "window", 'Did you mean "windows"?'),
+        ('window = ["02:00+2h"]', "window", "Did you mean 'windows'?"),
         ('verify = "weekly"', "verify", '"always", "daily"'),
     ],
 )
@@ -137,7 +137,7 @@ def test_an_overlap_names_both_windows() -> None:
     [
         ("policy = true\n", "caches.orders.policy", "[caches.orders.policy]"),
         ("retention_days = 7\n", "caches.orders.retention_days", "[caches.orders.policy]"),
-        ("[caches.orders.polcy]\n", "caches.orders.polcy", 'Did you mean "policy"?'),
+        ("[caches.orders.polcy]\n", "caches.orders.polcy", "Did you mean 'policy'?"),
         ("[policies.orders]\n", "policies", "Allowed: vaults, caches"),
     ],
 )

@@ -146,7 +146,7 @@ def test_the_same_policy_again_is_nothing() -> None:
         ({"retries": 11}, "0 to 10"),
         ({"retries": -1}, "0 to 10"),
         ({"keep_last": -1}, "0 to 730"),
-        ({"timezone": "Europe/Pariss"}, "Did you mean Europe/Paris?"),
+        ({"timezone": "Europe/Pariss"}, "Did you mean 'Europe/Paris'?"),
         ({"windows": ("02:00",)}, "HH:MM+LENGTH"),
         ({"windows": ("02:00+10m",)}, "15 minutes to 24 hours"),
         ({"windows": ("23:00+4h", "02:00+2h")}, "also across midnight"),
