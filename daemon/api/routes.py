@@ -4,6 +4,7 @@ from daemon import answers
 from daemon.answers.check import Checked
 from daemon.answers.comparison import ComparisonDetail
 from daemon.answers.doctor import Examined
+from daemon.answers.keyspace import KeyspaceAnswer
 from daemon.answers.policy import PolicyDetail, PolicyPlan
 from daemon.answers.recovery import Recover, Recoverable, RecoveredAnswer
 from daemon.answers.retention import Forecast, Retained
@@ -15,6 +16,7 @@ from daemon.api import (
     comparisons,
     downloads,
     exports,
+    keyspace,
     metrics,
     policies,
     proofs,
@@ -157,6 +159,14 @@ ROUTES: tuple[Route, ...] = (
         bytes,
         body_of=downloads.rdb,
         query=downloads.PlainQuery,
+    ),
+    Route(
+        "GET",
+        "/v1/backups/{ref}/keyspace",
+        "viewer",
+        "What a backup's keys take; the names of keys and prefixes are for admins",
+        KeyspaceAnswer,
+        keyspace.keyspace,
     ),
     Route(
         "GET",
