@@ -60,6 +60,7 @@ UPCASTS: Mapping[str, Upcast] = {
     "restore-completed/1": Upcast("restore-completed/2", _unchanged),
     "snapshot-taken/2": Upcast("snapshot-taken/3", _unchanged),
     "backup-verified/1": Upcast("backup-verified/2", _unchanged),
+    "backup-verified/2": Upcast("backup-verified/3", _unchanged),
     "backup-recovered/1": Upcast("backup-recovered/2", _unchanged),
     "restore-failed/1": Upcast("restore-failed/2", _serves),
 }

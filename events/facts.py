@@ -11,6 +11,7 @@ from typing import Literal, NewType
 from msgspec import field
 
 from events.fact import Fact
+from events.keyspace import KeyspaceFacts
 from events.moves import ImportedFrom, KeysMoved, RestoreMethod
 
 CacheName = NewType("CacheName", str)
@@ -231,7 +232,8 @@ class Receipt(Fact, frozen=True):
     blocks could be checked, for want of an identity. ``keys`` and ``expired`` are what ``engine``
     reports, ``read_seconds`` how long reading took in all, ``load_seconds`` until a private engine
     served the data. ``used_memory_bytes`` is what that engine then used.
-    ``reason`` is why the level is not a higher one; a note is no failure.
+    ``reason`` is why the level is not a higher one; a note is no failure. ``keyspace`` is there
+    when that engine's keys were counted.
     """
 
     level: ProofLevel
@@ -246,6 +248,7 @@ class Receipt(Fact, frozen=True):
     reason: str = ""
     notes: tuple[str, ...] = ()
     used_memory_bytes: int | None = None
+    keyspace: KeyspaceFacts | None = None
 
 
 class Failure(Fact, frozen=True):

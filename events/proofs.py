@@ -46,7 +46,7 @@ class VerificationAbandoned(_VerificationEvent, frozen=True, tag="verification-a
     failure: Failure
 
 
-class BackupVerified(_VerificationEvent, frozen=True, tag="backup-verified/2"):
+class BackupVerified(_VerificationEvent, frozen=True, tag="backup-verified/3"):
     """The stored backup is proven, as far as the receipt says."""
 
     receipt: Receipt

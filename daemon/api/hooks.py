@@ -1,7 +1,6 @@
 """Hooks, as questions; and running one by hand, which is recorded like any other run."""
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 
 import msgspec
 
@@ -13,6 +12,7 @@ from daemon.api.peer import user_name
 from daemon.api.queries import moment_of
 from daemon.api.seams import HookDesk
 from daemon.errors import NotFound, Rejected
+from daemon.near import meant
 from events.envelope import Who
 from events.hooks import Hook
 from projections.hooks import Hooks, is_for, named
@@ -55,10 +55,8 @@ def hook_named(state: State, name: str) -> Hook:
     if hook is not None:
         return hook
     names = [one.name for one in state.hooks.configured]
-    near = get_close_matches(name, names, n=1)
     known = f"Hooks: {', '.join(names)}." if names else "No hook is configured: see docs/hooks.md."
-    hint = f"Did you mean {near[0]!r}?" if near else known
-    raise NotFound("unknown-hook", f"There is no hook {name!r}.", hint)
+    raise NotFound("unknown-hook", f"There is no hook {name!r}.", meant(name, names) or known)
 
 
 def _desk(asked: Asked) -> HookDesk:

@@ -42,5 +42,5 @@ class Route(Struct, frozen=True):
     @property
     def pattern(self) -> str:
         """The path as aiohttp's router takes it: a backup's reference may hold a slash."""
-        reference = REFERENCE if self.body_of else ".+"
+        reference = REFERENCE if "{ref}/" in self.path else ".+"
         return self.path.replace("{ref}", f"{{ref:{reference}}}")

@@ -5,6 +5,7 @@ from daemon.answers.check import Checked
 from daemon.answers.comparison import ComparisonDetail
 from daemon.answers.doctor import Examined
 from daemon.answers.hooks import HooksAnswer, HookTried, TryHook
+from daemon.answers.keyspace import KeyspaceAnswer
 from daemon.answers.policy import PolicyDetail, PolicyPlan
 from daemon.answers.recovery import Recover, Recoverable, RecoveredAnswer
 from daemon.answers.report import Report
@@ -18,6 +19,7 @@ from daemon.api import (
     downloads,
     exports,
     hooks,
+    keyspace,
     metrics,
     policies,
     proofs,
@@ -178,6 +180,14 @@ ROUTES: tuple[Route, ...] = (
         bytes,
         body_of=downloads.rdb,
         query=downloads.PlainQuery,
+    ),
+    Route(
+        "GET",
+        "/v1/backups/{ref}/keyspace",
+        "viewer",
+        "What a backup's keys take; the names of keys and prefixes are for admins",
+        KeyspaceAnswer,
+        keyspace.keyspace,
     ),
     Route(
         "GET",

@@ -3,7 +3,7 @@
 Protocols and values only: the API itself knows no Valkey, no vault and no actor.
 """
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import datetime
 from typing import Protocol
@@ -16,11 +16,12 @@ from daemon.answers.hooks import HookTried, TryHook
 from daemon.answers.recovery import Recover, Recoverable, RecoveredAnswer
 from daemon.answers.standing import Vitals
 from daemon.board import Standing
+from daemon.commands.surveyed import KeyspaceDetail
 from daemon.errors import NotFound
 from daemon.ledger import Ledger
 from daemon.ports import Clock, Offload
 from events.envelope import Who
-from events.facts import BackupId, CacheSettings, Probe, RestorePlan, VaultName
+from events.facts import BackupId, CacheName, CacheSettings, Probe, RestorePlan, VaultName
 from events.hooks import Hook
 from projections.caches import Cache
 from projections.catalog import Backup
@@ -96,6 +97,14 @@ async def no_names(_comparison_id: str) -> AsyncGenerator[bytes, None]:
     for line in none:
         yield line
     raise NotFound("no-names", "No names are kept here.", "Ask a running daemon.")
+
+
+Keyspace = Callable[[CacheName, BackupId], Awaitable[KeyspaceDetail | None]]
+
+
+async def no_keyspace(cache: CacheName, backup_id: BackupId) -> KeyspaceDetail | None:  # noqa: ARG001
+    """Nobody counts keys."""
+    return None
 
 
 async def no_tips() -> tuple[TipView, ...]:
@@ -217,6 +226,7 @@ class Outside(Struct, frozen=True):
     `vaults` maps names to URLs without secrets. `check_url` raises `BadRequest` for a URL that
     can never be a cache's, without asking anybody. `locate` gives the URLs of the objects that
     hold a backup's shards. `names` gives the names that a comparison has found, as NDJSON.
+    `keyspace` tells what a backup's keys take, with names, where they were counted.
     `encrypted` tells whether only what is encrypted may go into a vault. An upload may be silent
     for `upload_seconds`; `entries` are the names of ``[exports]``.
     """
@@ -240,6 +250,7 @@ class Outside(Struct, frozen=True):
     keys_planner: KeysPlanner | None = None
     log_copies: Callable[[], tuple[CopyStanding, ...]] = nothing_copied
     names: Callable[[str], AsyncGenerator[bytes, None]] = no_names
+    keyspace: Keyspace = no_keyspace
     uploads: Uploads = NoUploads()
     upload_seconds: float = 60.0
     entries: Callable[[], tuple[str, ...]] = tuple

@@ -27,9 +27,10 @@ from daemon.actors.restore import (
     UndoActor,
     Workshop,
 )
-from daemon.actors.verify import EngineProver, Proving, VerifyActor
+from daemon.actors.verify import EngineProver, KeyspaceShelf, Proving, VerifyActor
 from daemon.actors.worker import Actors, Limits
 from daemon.api import Outside, Roles, ScrapePort
+from daemon.app.census import census_of
 from daemon.app.doctor import make_bedside, make_doctor
 from daemon.app.exports import Kit, Places
 from daemon.app.hooks import HookSeat, with_hooks
@@ -97,6 +98,9 @@ class Daemon:
         )
         self._caches = _caches(config, basics, self._timeouts)
         self._names = NameShelf(Path(config.daemon.data_dir, "engine"), basics.offload)
+        self.keyspace = KeyspaceShelf(
+            Path(config.daemon.data_dir, "keyspace"), basics.offload, basics.ledger
+        )
         self._planning = Planning(
             password,
             self._timeouts,
@@ -168,6 +172,7 @@ class Daemon:
             engines=engines.usable,
             directory=Path(config.daemon.data_dir, "engine"),
             free_bytes=free_memory_bytes,
+            census=census_of(config.engine, self.keyspace),
         )
 
     def _keys_visits(self, config: Config, engines: Engines) -> KeysVisits:
@@ -293,6 +298,7 @@ class Daemon:
             recovering=Recovery(self.recoverer, self.basics.clock, self.vault_urls),
             log_copies=partial(copies, self.keeper),
             names=self._names.lines,
+            keyspace=self.keyspace.get,
             uploads=self._uploads,
             upload_seconds=self._timeouts.stall,
             entries=lambda: tuple(self.places.entries()),
@@ -329,7 +335,9 @@ async def build(config: Config, basics: Basics, search_path: str) -> Daemon:
     await basics.offload(sweep, Path(config.daemon.data_dir, "engine"))
     label = usable[0].label if usable else None
     log.info("engine for checking", engine=label, installed=len(engines))
-    return Daemon(config, basics, Engines(engines, usable, config.engine.require_sound))
+    daemon = Daemon(config, basics, Engines(engines, usable, config.engine.require_sound))
+    await daemon.keyspace.load()
+    return daemon
 
 
 def _caches(config: Config, basics: Basics, timeouts: Timeouts) -> ServerCaches:

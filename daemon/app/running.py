@@ -145,6 +145,7 @@ async def _live(daemon: Daemon, run: Run, door: socket.socket) -> None:
             working.start_soon(daemon.hooks.tell_doubts)
             working.start_soon(daemon.rounds.run)
             working.start_soon(daemon.keeper.run)
+            working.start_soon(daemon.keyspace.run)
             working.start_soon(_end_when_recovered, daemon, working.cancel_scope)
             watched = watchdog_seconds(os.environ, os.getpid())
             if watched is not None:

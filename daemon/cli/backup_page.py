@@ -10,6 +10,7 @@ from daemon.cli.desk import Desk, json_option
 from daemon.cli.export_page import export_lines
 from daemon.cli.follow import Standing, told
 from daemon.cli.hook_page import run_lines
+from daemon.cli.keys_page import show_keys
 from daemon.cli.receipt_page import pairs
 from daemon.cli.restore_page import undo_command
 from daemon.cli.table import facts
@@ -20,10 +21,18 @@ from events.facts import SnapshotFacts, StoredFacts
 
 @click.command()
 @click.argument("reference", metavar="BACKUP")
+@click.option("--keys", is_flag=True, help="What its keys take: types, TTLs, prefixes, largest.")
 @json_option
 @click.pass_obj
-def show(desk: Desk, reference: str) -> None:
-    """Show all that is known of BACKUP: an id, the beginning of one, or CACHE/NAME."""
+def show(desk: Desk, reference: str, *, keys: bool) -> None:
+    """Show all that is known of BACKUP: an id, the beginning of one, or CACHE/NAME.
+
+    With --keys what its keys take, as a private engine has counted them when it was verified;
+    the names of keys and prefixes are for the role admin.
+    """
+    if keys:
+        show_keys(desk, reference)
+        return
     detail, raw = desk.ask(BackupDetail, path_of("backups", reference))
     desk.show(raw, page(detail, desk.width))
 

@@ -40,7 +40,10 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "valkeep backup create orders --auto",
     ),
     "backup list": ("valkeep backup list", "valkeep backup list orders --json"),
-    "backup show": ("valkeep backup show orders/nightly",),
+    "backup show": (
+        "valkeep backup show orders/nightly",
+        "valkeep backup show orders/nightly --keys",
+    ),
     "backup cancel": ("valkeep backup cancel orders/nightly",),
     "backup verify": (
         "valkeep backup verify orders/before-upgrade",

@@ -36,9 +36,18 @@ def pairs(view: BackupView) -> Iterator[tuple[str, str]]:
     yield from _bad(proof)
     if proof.receipt is not None:
         yield from _receipt(proof.receipt, proof.verified_at)
+        yield from _held(view, proof.receipt)
     if proof.under_way is not None:
         waits = proof.under_way.waits_for
         yield "verification", f"waiting: {waits}" if waits else "under way"
+
+
+def _held(view: BackupView, receipt: Receipt) -> Iterator[tuple[str, str]]:
+    """What takes the memory, in short."""
+    if receipt.keyspace is not None and receipt.keyspace.keys:
+        heavy = sorted(receipt.keyspace.types.items(), key=lambda one: -one[1].bytes)
+        told = ", ".join(f"{name} {size(amount.bytes)}" for name, amount in heavy[:4])
+        yield "holds", f"{told}; more: valkeep backup show {view.cache}/{view.name} --keys"
 
 
 def _bad(proof: ProofView) -> Iterator[tuple[str, str]]:

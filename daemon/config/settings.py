@@ -132,9 +132,11 @@ class RestoreConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class EngineConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """``[engine]``: which private engine may read RDBs."""
+    """``[engine]``: which private engine may read RDBs, and what it tells of their keys."""
 
     require_sound: bool = False
+    census: Literal["names", "figures", "off"] = "names"
+    census_seconds: Annotated[float, Meta(ge=0, le=3_600)] = 3.0
 
 
 class StorageConfig(Struct, frozen=True, forbid_unknown_fields=True):

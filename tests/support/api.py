@@ -20,7 +20,7 @@ from anyio import to_thread
 from msgspec import Struct
 
 from daemon.api import Access, Limits, Outside, listening, serve
-from daemon.api.seams import Exporter
+from daemon.api.seams import Exporter, Keyspace, no_keyspace
 from daemon.board import Board
 from daemon.cli import desk
 from daemon.cli.main import run as run_cli
@@ -189,6 +189,7 @@ async def serving(
     access: Access = AS_ADMIN,
     limits: Limits | None = None,
     exporter: Exporter | None = None,
+    keyspace: Keyspace = no_keyspace,
 ) -> AsyncGenerator[Served, None]:
     """An API over a log that holds these events."""
     clock, outcomes = SetClock(), Outcomes()
@@ -209,6 +210,7 @@ async def serving(
         version="0.1.0",
         started_at=NOON,
         exporter=exporter,
+        keyspace=keyspace,
     )
     with doorway() as path, listening(path) as door:
         async with anyio.create_task_group() as tasks:

@@ -13,15 +13,17 @@ import anyio
 from msgspec import Struct
 from msgspec.structs import replace
 
+from daemon.actors.verify.census import Counting, Served, Told, no_census
 from daemon.errors import Permanent
 from daemon.ports import Offload, Progress
 from daemon.storage.manifest import ShardObject
 from daemon.storage.reader import Reading, check_opens, read_plain, read_stored
 from daemon.storage.sealing import Keys
 from daemon.storage.vault import Vault
+from daemon.valkey import likeness
 from daemon.valkey.checker import Broken, Limits, Unread, rdb_checker
 from daemon.valkey.engine import Engine, sound
-from daemon.valkey.loader import Loaded, Room, rdb_loader
+from daemon.valkey.loader import Loaded, NotLoaded, Room, rdb_loader
 from daemon.valkey.rdb import RdbGuard
 from events.facts import ProofLevel, RdbTotals, Receipt
 from projections.catalog import Backup
@@ -71,7 +73,8 @@ class Prover(Protocol):
 class EngineProver(Struct, frozen=True):
     """The `Prover` of the real daemon, with these engines, the best one first.
 
-    `free_bytes` tells how much memory could be had now. Loads are made in `directory`.
+    `free_bytes` tells how much memory could be had now. Loads are made in `directory`, and their
+    keys are counted by `census`.
     """
 
     offload: Offload
@@ -80,6 +83,7 @@ class EngineProver(Struct, frozen=True):
     directory: Path
     free_bytes: Callable[[], int]
     limits: Limits = GENTLE
+    census: Counting = no_census
 
     async def __call__(self, case: Case) -> Receipt:
         """See `Prover`."""
@@ -103,6 +107,7 @@ class _Proving:
         self._case = case
         self._why: list[str] = []
         self._began = anyio.current_time()
+        self._spent: float | None = None
 
     async def prove(self) -> Receipt:
         reading = await self._reading()
@@ -162,7 +167,7 @@ class _Proving:
 
     async def _loaded(self, engine: Engine, reading: Reading) -> Receipt | None:
         """A receipt of a load; None, with the reason kept, where there was none."""
-        room = self._room()
+        room = self._room(engine)
         if room is None:
             return None
         self._case.progress.phase(f"loading into {engine.label}", self._case.shard.plain_bytes)
@@ -170,6 +175,7 @@ class _Proving:
             async with rdb_loader(engine, room) as loader:
                 await self._read(_fresh(reading), loader)
                 found = await loader.verdict()
+                told = await self._counted(engine, loader.socket, found)
         except (OSError, Permanent) as error:
             if isinstance(error, Permanent) and error.code != "engine-socket":
                 raise
@@ -178,9 +184,16 @@ class _Proving:
         if not isinstance(found, Loaded):
             self._why.append(found.reason)
             return None
-        return self._of_load(engine, found)
+        return self._of_load(engine, found, told)
 
-    def _room(self) -> Room | None:
+    async def _counted(self, engine: Engine, socket: str, found: Loaded | NotLoaded) -> Told:
+        if not isinstance(found, Loaded):
+            return Told()
+        case, self._spent = self._case, anyio.current_time() - self._began
+        served = Served(case.backup, engine, socket, self._spent, case.progress)
+        return await self._outside.census(served)
+
+    def _room(self, engine: Engine) -> Room | None:
         """The memory for a load, or None with the figures where there is not enough."""
         snapshot, stored = self._case.backup.snapshot, self._case.backup.stored
         used = snapshot.server.used_memory_bytes if snapshot else self._case.shard.plain_bytes * 4
@@ -201,10 +214,12 @@ class _Proving:
             directory=self._outside.directory,
             memory_bytes=needed + ADDRESSES_BYTES,
             databases=min(databases, MOST_DATABASES),
+            options=likeness.options(engine, snapshot.server.settings) if snapshot else (),
         )
 
-    def _of_load(self, engine: Engine, found: Loaded) -> Receipt:
+    def _of_load(self, engine: Engine, found: Loaded, told: Told) -> Receipt:
         lacks = tuple(f"{engine.label} ran without {what}" for what in found.lacks)
+        uncounted = (told.note,) if told.note else ()
         return replace(
             self._receipt("loaded"),
             load_seconds=round(found.seconds, 3),
@@ -213,7 +228,13 @@ class _Proving:
             expired=found.expired,
             keys_per_database=found.keys_per_database,
             used_memory_bytes=found.used_memory_bytes,
-            notes=(*self._differences(found.keys + found.expired), *_hole(engine), *lacks),
+            notes=(
+                *self._differences(found.keys + found.expired),
+                *_hole(engine),
+                *lacks,
+                *uncounted,
+            ),
+            keyspace=told.facts,
         )
 
     async def _parsed(self, engine: Engine, reading: Reading) -> Receipt:
@@ -253,12 +274,12 @@ class _Proving:
                     return
 
     def _receipt(self, level: ProofLevel) -> Receipt:
-        shard = self._case.shard
+        shard, spent = self._case.shard, self._spent
         return Receipt(
             level=level,
             stored_bytes=shard.stored_bytes,
             plain_bytes=shard.plain_bytes,
-            read_seconds=round(anyio.current_time() - self._began, 3),
+            read_seconds=round(anyio.current_time() - self._began if spent is None else spent, 3),
             reason="; ".join(self._why),
         )
 

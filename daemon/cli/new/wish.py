@@ -6,13 +6,13 @@ Knows the command line's own rules: placeholders, quoting, what must be said. To
 import re
 import shlex
 from collections.abc import Mapping
-from difflib import get_close_matches
 from os.path import normpath
 from pathlib import Path
 
 from msgspec import Struct, convert
 
 from daemon.errors import BadRequest
+from daemon.near import nearest
 
 CONF = "valkey.conf"
 RDB = "dump.rdb"
@@ -96,8 +96,8 @@ def command_words(template: str, wanted: NewServer) -> list[str]:
     named = _PLACEHOLDER.findall(template)
     for name in named:
         if name not in values:
-            near = get_close_matches(name, PLACEHOLDERS, n=1)
-            meant = f"; did you mean {{{near[0]}}}?" if near else ""
+            near = nearest(name, PLACEHOLDERS)
+            meant = f"; did you mean {{{near}}}?" if near else ""
             raise _unusable(template, why=f"{{{name}}} is no placeholder{meant}")
     if not {"dir", "conf"} & set(named):
         raise _unusable(

@@ -68,7 +68,13 @@ OF_TYPES = (
 )
 """Events that have files of their own; `events.types` has the union of all."""
 TRUTH = ("events.facts", "events.types", "events.envelope", "events.log", *OF_TYPES)
-EVERYWHERE = ("events.fact", "events.facts", "events.moves", "events.differences")  # the vocabulary
+EVERYWHERE = (  # the vocabulary
+    "events.fact",
+    "events.facts",
+    "events.moves",
+    "events.differences",
+    "events.keyspace",
+)
 IN_THE_DAEMON = ("daemon.errors", "daemon.near", "daemon.ports")
 WIRE = ("daemon.commands", "daemon.answers")
 
@@ -78,6 +84,7 @@ HOUSE: Mapping[str, Room] = {
     "events.facts": Room((), ("msgspec",), pure=True),
     "events.moves": Room(pure=True),
     "events.differences": Room((), ("msgspec",), pure=True),
+    "events.keyspace": Room((), ("msgspec",), pure=True),
     "events.types": Room(OF_TYPES, ("msgspec",), pure=True),
     "events.comparisons": Room((), ("msgspec",), pure=True),
     "events.copies": Room((), ("msgspec",), pure=True),

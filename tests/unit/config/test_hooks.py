@@ -37,7 +37,7 @@ def test_the_log_gets_no_arguments() -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        (HEAD.replace("before-b", "befor-b"), 'Did you mean "before-backup"?'),
+        (HEAD.replace("before-b", "befor-b"), "Did you mean 'before-backup'?"),
         (HEAD.replace('["/bin/flush"]', '"/bin/flush"'), "command: is a text"),
         (HEAD.replace('["/bin/flush"]', "[]"), "command: is empty"),
         (HEAD.replace("/bin/flush", "bin/flush"), "command[0]: is not an absolute path"),
@@ -45,7 +45,7 @@ def test_the_log_gets_no_arguments() -> None:
         (HEAD.replace("/bin/flush", "/bin/"), "command[0]: is a folder"),
         (HEAD + 'timeout = "3d"\n', 'timeout: is "3d"'),
         (HEAD + 'timeout = "0s"\n', 'timeout: is "0s"'),
-        (HEAD + 'tiemout = "3s"\n', 'Did you mean "timeout"?'),
+        (HEAD + 'tiemout = "3s"\n', "Did you mean 'timeout'?"),
         (HEAD + 'caches = ["a b"]\n', 'caches[0]: has "a b"'),
         (HEAD + "caches = []\n", "caches: is empty"),
         (HEAD + 'kinds = ["saftey"]\n', 'Allowed: a list of these: "auto", "manual", "safety"'),

@@ -55,4 +55,4 @@ def test_a_slip_is_told_with_the_nearest_name() -> None:
     """A setting that is nearly one of the section's is told with the line and the right name."""
     with pytest.raises(ConfigError) as caught:
         load(f'{VAULT}[metrics]\nlisen = "127.0.0.1:9464"\n', Path("f"))
-    assert 'Did you mean "listen"?' in caught.value.message
+    assert "Did you mean 'listen'?" in caught.value.message

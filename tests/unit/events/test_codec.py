@@ -90,6 +90,7 @@ GOLDEN = (
     "hooks-set-1",
     "hook-started-1",
     "hook-ran-1",
+    "backup-verified-3",
 )
 
 
