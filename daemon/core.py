@@ -8,9 +8,10 @@ import anyio
 import structlog
 from msgspec import Struct
 
+from daemon.actors.alarms import Alarms, Surroundings
 from daemon.actors.scheduler import Scheduler
 from daemon.actors.worker import RECHECK_SECONDS, Actors, Limits, Worker
-from daemon.commands import ReconcileCaches, StartDaemon, StopDaemon
+from daemon.commands import ReconcileCaches, SetNotifications, StartDaemon, StopDaemon
 from daemon.ledger import Ledger
 from daemon.ports import Clock, Ids
 
@@ -27,6 +28,7 @@ class Parts(Struct, frozen=True):
     limits: Limits
     clock: Clock
     ids: Ids
+    alarms: Surroundings | None = None
 
 
 class Core:
@@ -36,8 +38,16 @@ class Core:
         self.ledger = ledger
         self.worker = Worker(ledger, parts.actors, parts.limits, parts.clock, parts.ids)
         self.scheduler = Scheduler(ledger, parts.clock, parts.limits.cleared)
+        self.alarms: Alarms | None = None
+        if parts.alarms is not None:
+            self.alarms = Alarms(ledger, parts.clock, parts.ids, parts.alarms)
 
-    async def run(self, start: StartDaemon, declared: ReconcileCaches | None) -> None:
+    async def run(
+        self,
+        start: StartDaemon,
+        declared: ReconcileCaches | None,
+        notifications: SetNotifications | None = None,
+    ) -> None:
         """Record the start, settle what was cut off, then work for ever.
 
         A log that cannot be written is waited for: until then queries are answered and
@@ -46,10 +56,14 @@ class Core:
         await self.ledger.report(start)
         if declared is not None:
             await self.ledger.report(declared)
+        if notifications is not None:
+            await self.ledger.report(notifications)
         log.info("worker started", position=self.ledger.state.position)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self.scheduler.run)
             tasks.start_soon(self.worker.run)
+            if self.alarms is not None:
+                tasks.start_soon(self.alarms.run, self.is_working)
 
     def is_working(self) -> bool:
         """Whether the worker still looks for work; while the log is waited for it need not."""

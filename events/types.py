@@ -9,6 +9,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from events.alarms import AlarmEvent, AlarmRecord
 from events.comparisons import ComparisonEvent
 from events.copies import CopyEvent
 from events.facts import (
@@ -362,13 +363,17 @@ Event = (
     | ExportEvent
     | ComparisonEvent
     | ImportEvent
+    | AlarmEvent
+)
+
+
+_OF_INSTALLATION = (
+    DaemonStarted | DaemonStopped | VaultExamined | LogWentBack | LogRecovered | AlarmRecord
 )
 
 
 def stream_of(event: Event) -> Stream:
     """The stream an event belongs to: its cache's, or the installation's."""
-    if isinstance(
-        event, DaemonStarted | DaemonStopped | VaultExamined | LogWentBack | LogRecovered
-    ):
+    if isinstance(event, _OF_INSTALLATION):
         return INSTALLATION
     return cache_stream(event.cache)

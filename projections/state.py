@@ -11,6 +11,7 @@ from immutables import Map
 from msgspec import Struct
 from msgspec.structs import replace
 
+from events.alarms import AlarmRecord
 from events.comparisons import ComparisonEvent, ComparisonRequested
 from events.envelope import Envelope, IdempotencyKey
 from events.facts import START, BackupId, CacheName, InstallationId, Position, RestoreId, Stream
@@ -49,12 +50,14 @@ from events.types import (
     WindowMissed,
 )
 from projections import (
+    alarms,
     caches,
     catalog,
     comparisons,
     copies,
     exports,
     imports,
+    notices,
     proofs,
     recovery,
     restores,
@@ -62,6 +65,7 @@ from projections import (
     tally,
     vaults,
 )
+from projections.alarms import Book
 from projections.caches import Caches
 from projections.catalog import Backup, Catalog
 from projections.comparisons import Comparisons
@@ -120,6 +124,7 @@ class State(Struct, frozen=True):
     vaults: Vaults = Map()
     recovery: Recovery = Recovery()
     tallies: Tallies = Map()
+    alarms: Book = Book()
 
 
 def evolve(state: State, envelope: Envelope, event: Event) -> State:
@@ -133,6 +138,7 @@ def evolve(state: State, envelope: Envelope, event: Event) -> State:
         heads=state.heads.set(envelope.stream, envelope.position),
         keys=_keys(state, envelope.key, envelope.position),
         tallies=tally.evolve(state.tallies, event),
+        alarms=_alarms(state, envelope, event),
     )
     if isinstance(event, ProofEvent | ExportEvent | ComparisonEvent):
         return _reader(state, envelope, event)
@@ -147,7 +153,7 @@ def evolve(state: State, envelope: Envelope, event: Event) -> State:
             without = state.slots.delete(event.cache) if event.cache in state.slots else state.slots
             changed = caches.evolve(state.caches, envelope, event)
             return replace(state, caches=changed, slots=without)
-        case RetentionExpired():
+        case RetentionExpired() | AlarmRecord():
             return state
         case WindowMissed():
             return replace(state, slots=slots.evolve(state.slots, envelope, event))
@@ -200,6 +206,16 @@ def fold(records: Iterable[tuple[Envelope, Event]], state: State | None = None) 
     for envelope, event in records:
         state = evolve(state, envelope, event)
     return state
+
+
+def _alarms(state: State, envelope: Envelope, event: Event) -> Book:
+    """What is to be told; most records say nothing of that."""
+    if isinstance(event, AlarmRecord):
+        return alarms.evolve(state.alarms, envelope, event)
+    if not state.alarms.channels:
+        return state.alarms
+    notice = notices.notice_of(envelope, event, state.catalog, state.restores)
+    return state.alarms if notice is None else alarms.noticed(state.alarms, notice)
 
 
 def _leapt(state: State, at: datetime) -> datetime | None:

@@ -16,6 +16,7 @@ from msgspec import Struct
 from msgspec.structs import fields
 
 from daemon.config import Config, ExportConfig, PolicyConfig, VaultConfig, example, load
+from daemon.config.notify import ChannelConfig
 from daemon.config.rules import LATER
 from events.facts import CacheName, CacheSettings, Policy, VaultName
 
@@ -25,12 +26,13 @@ NAMED: Mapping[str, type[Struct]] = {
     "vaults": VaultConfig,
     "caches": CacheSettings,
     "exports": ExportConfig,
+    "channels": ChannelConfig,
 }
 SHAPES: Mapping[str, type[Struct]] = {
     **{field.name: NAMED.get(field.name, field.type) for field in fields(Config)},
     "policies": PolicyConfig,
 }
-HEADER = re.compile(r"\[([a-z]+)(?:\.[a-z]+(\.policy)?)?\]")
+HEADER = re.compile(r"(?:# )?\[([a-z]+)(?:\.[a-z]+(\.policy)?)?\]")
 
 
 class Line(Struct, frozen=True):
@@ -89,7 +91,7 @@ def test_every_line_of_the_example_can_be_uncommented(home: str) -> None:
     """What stands in a comment is right when it is used, with either home for the secrets."""
     other = {"_env": "_file", "_file": "_env"}[home]
     lines = [
-        line.removeprefix("# ") if SETTING.fullmatch(line) else line
+        line.removeprefix("# ") if SETTING.fullmatch(line) or HEADER.fullmatch(line) else line
         for line in example().splitlines()
         if other + " =" not in line
     ]

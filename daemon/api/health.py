@@ -21,10 +21,11 @@ from daemon.api.views import (
 )
 from daemon.errors import Unavailable
 from events.facts import CacheName, Failure, VaultName
-from projections import checks, vault_checks
+from projections import checks
 from projections.catalog import copies_in
 from projections.checks import Line
-from projections.log_checks import CopyStanding, log_lines
+from projections.log_checks import CopyStanding
+from projections.verdicts import elsewhere
 
 AT_ONCE = 32
 """Caches that are looked at before others get a turn on the event loop."""
@@ -41,8 +42,7 @@ async def judged(
     """Every rule's verdict, worst first; on all caches or on one, and on the installation."""
     failure = Failure(trouble.code, trouble.message, trouble.hint) if trouble else None
     lines: list[Line] = [
-        *vault_checks.judge(moment.state, vaults, only),
-        *log_lines(moment.state, moment.now, copies),
+        *elsewhere(moment.state, moment.now, vaults, copies, only),
     ]
     for number, portion in enumerate(checks.judge(moment.state, moment.now, failure, only)):
         if number % AT_ONCE == 0:

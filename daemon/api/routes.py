@@ -4,6 +4,7 @@ from daemon import answers
 from daemon.answers.check import Checked
 from daemon.answers.comparison import ComparisonDetail
 from daemon.answers.doctor import Examined
+from daemon.answers.notifications import Notifications, SentMessage
 from daemon.answers.policy import PolicyDetail, PolicyPlan
 from daemon.answers.recovery import Recover, Recoverable, RecoveredAnswer
 from daemon.answers.retention import Forecast, Retained
@@ -16,6 +17,7 @@ from daemon.api import (
     downloads,
     exports,
     metrics,
+    notifications,
     policies,
     proofs,
     queries,
@@ -94,6 +96,23 @@ ROUTES: tuple[Route, ...] = (
         "Try out every part: can it be reached, and does it let us do what we must",
         Examined,
         _examined,
+    ),
+    Route(
+        "GET",
+        "/v1/notifications",
+        "viewer",
+        "The channels, what is on its way to them, and what stands",
+        Notifications,
+        notifications.notifications,
+    ),
+    Route(
+        "GET",
+        "/v1/notifications/{id}",
+        "viewer",
+        "One message, perhaps when its delivery has ended",
+        SentMessage,
+        notifications.message,
+        query=queries.WaitQuery,
     ),
     Route(
         "GET",

@@ -5,12 +5,14 @@ Pure. A sentence names what a person would ask for next: ids, names, figures, re
 
 from typing import assert_never
 
+from daemon.api.sentences_of_alarms import of_alarm
 from daemon.api.sentences_of_comparisons import of_comparison
 from daemon.api.sentences_of_copies import of_copy, of_suspicion
 from daemon.api.sentences_of_exports import of_export
 from daemon.api.sentences_of_imports import of_import
 from daemon.api.sentences_proof import of_proof
 from daemon.api.sentences_recovery import of_recovery
+from events.alarms import AlarmEvent
 from events.comparisons import ComparisonEvent
 from events.copies import CopyEvent
 from events.imports import ImportEvent
@@ -121,8 +123,16 @@ def sentence(event: Event) -> str:
 
 
 def _of_complete(
-    event: _OfAttempt | CopyEvent | SuspicionEvent | ExportEvent | ComparisonEvent | ImportEvent,
+    event: _OfAttempt
+    | CopyEvent
+    | SuspicionEvent
+    | ExportEvent
+    | ComparisonEvent
+    | ImportEvent
+    | AlarmEvent,
 ) -> str:
+    if isinstance(event, AlarmEvent):
+        return of_alarm(event)
     if isinstance(event, ComparisonEvent):
         return of_comparison(event)
     if isinstance(event, ImportEvent):

@@ -8,6 +8,7 @@ import structlog
 from msgspec import Struct, structs
 
 from daemon.actors import compare, history, restore
+from daemon.actors.alarms import Surroundings as AlarmSurroundings
 from daemon.actors.backup import BackupActor, Surroundings
 from daemon.actors.compare import CompareActor, NameShelf
 from daemon.actors.copy import Between, CopyActor
@@ -31,6 +32,7 @@ from daemon.actors.worker import Actors, Limits
 from daemon.api import Outside, Roles
 from daemon.app.doctor import make_bedside, make_doctor
 from daemon.app.exports import Kit, Places
+from daemon.app.messages import Heralds, beating
 from daemon.app.real import RandomIds, SystemClock, Threads, password
 from daemon.app.rebuilt import Rebuilder
 from daemon.app.recovering import Recovery, copies
@@ -106,7 +108,9 @@ class Daemon:
         self.keeper = Keeper(basics.ledger, kept)
         self.recoverer = Recoverer(basics.ledger, kept, basics.rebuilder)
         self.places = self._places(config)
+        self.heralds = Heralds(config.channels)
         self.core = Core(basics.ledger, self._at_work(config, engines))
+        self.take_notifications(config)
         self._sickroom = Sickroom(self.shelf, basics.ids, basics.clock, config)
         self.doctor, self.rounds = self._doctor(config, engines)
         self.outside = self._outside()
@@ -127,7 +131,9 @@ class Daemon:
         )
         importer = self._importer(config, engines)
         actors = self._actors(packer, self._prover(config, engines), importer)
-        return Parts(actors=actors, limits=limits, clock=basics.clock, ids=basics.ids)
+        copied = partial(copies, self.keeper)
+        alarms = AlarmSurroundings(self.heralds, self.vault_urls, copied)
+        return Parts(actors, limits, basics.clock, basics.ids, alarms)
 
     def _places(self, config: Config) -> Places:
         basics = self.basics
@@ -146,6 +152,12 @@ class Daemon:
         self._sickroom.replace(config)
         self.places.replace(config)
         self.rounds.wake()
+
+    def take_notifications(self, config: Config) -> None:
+        """Use the channels and the heartbeat of a configuration that was read again."""
+        self.heralds.replace(config.channels)
+        if self.core.alarms is not None:
+            self.core.alarms.heart.replace(beating(config))
 
     def _prover(self, config: Config, engines: Engines) -> EngineProver:
         return EngineProver(

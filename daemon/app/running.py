@@ -22,6 +22,7 @@ from daemon.api import access_for, listening
 from daemon.api import serve as serve_socket
 from daemon.app.logs import set_up_logs
 from daemon.app.memory import keep_buffers_warm
+from daemon.app.messages import notifications
 from daemon.app.notify import feed_watchdog, handed_over, notify, watchdog_seconds
 from daemon.app.parts import Basics, Daemon, build
 from daemon.app.real import RandomIds, SystemClock, Threads, clock_offset
@@ -138,7 +139,8 @@ async def _live(daemon: Daemon, run: Run, door: socket.socket) -> None:
             # Whoever hears that we are ready may send a signal at once.
             await working.start(_obey_signals, daemon, run, working.cancel_scope)
             working.start_soon(serve_socket, door, daemon.outside, access)
-            working.start_soon(daemon.core.run, start, run.settings.declared())
+            told = notifications(run.settings.config, socket.gethostname())
+            working.start_soon(daemon.core.run, start, run.settings.declared(), told)
             working.start_soon(daemon.rounds.run)
             working.start_soon(daemon.keeper.run)
             working.start_soon(_end_when_recovered, daemon, working.cancel_scope)
@@ -188,7 +190,10 @@ async def _reload(daemon: Daemon, run: Run) -> None:
         settings = read(run.config_path)
         none_is_missed(settings.config, daemon.core.ledger.state)
         daemon.take_vaults(settings.config)
+        daemon.take_notifications(settings.config)
         await daemon.core.ledger.report(settings.declared())
+        told = notifications(settings.config, socket.gethostname())
+        await daemon.core.ledger.report(told)
     except ValkeepError as error:
         log.warning("configuration not reloaded", error=error.message, hint=error.hint)
         return

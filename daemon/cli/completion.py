@@ -11,6 +11,7 @@ import msgspec
 from click.shell_completion import CompletionItem, get_completion_class
 
 from daemon.answers import Backups, Caches, Status
+from daemon.answers.notifications import Notifications
 from daemon.cli.desk import default_socket
 from daemon.client import Client
 from daemon.errors import ValkeepError
@@ -75,6 +76,9 @@ def _names(client: Client, what: str) -> Iterator[str]:
         case "backup":
             backups = msgspec.json.decode(client.get("/v1/backups"), type=Backups)
             yield from sorted({f"{one.cache}/{one.name}" for one in backups.backups})
+        case "channel":
+            told = msgspec.json.decode(client.get("/v1/notifications"), type=Notifications)
+            yield from (channel.name for channel in told.channels)
         case _:
             status = msgspec.json.decode(client.get("/v1/status"), type=Status)
             yield from (vault.name for vault in status.vaults)
@@ -92,5 +96,5 @@ def with_names(command: click.Command, environment: Mapping[str, str]) -> None:
         word = (param.metavar or param.name or "").upper()
         if word == "NAME" and command.name in OF_CACHES:
             word = "CACHE"
-        if word in ("CACHE", "BACKUP", "VAULT"):
+        if word in ("CACHE", "BACKUP", "VAULT", "CHANNEL"):
             param.type = Known(word.lower(), environment)

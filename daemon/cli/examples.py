@@ -69,6 +69,8 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "restore undo": ("valkeep restore undo orders --plan", "valkeep restore undo orders --wait"),
     "retention simulate": ("valkeep retention simulate orders --days 30",),
     "retention why": ("valkeep retention why orders/nightly",),
+    "notify list": ("valkeep notify list",),
+    "notify test": ("valkeep notify test", "valkeep notify test oncall"),
     "events": ("valkeep events --cache orders --follow",),
     "audit export": ("valkeep audit export > history.ndjson",),
     "audit verify": ("valkeep audit verify",),

@@ -4,6 +4,17 @@
 own parts say (reports of actors, the start and the end). Knows shapes only.
 """
 
+from daemon.commands.alarms import (
+    AdvanceAlarms,
+    AlarmCommand,
+    AlarmReport,
+    Found,
+    ReportAlarms,
+    ReportNotified,
+    ReportNotNotified,
+    SetNotifications,
+    TestNotifications,
+)
 from daemon.commands.asked import (
     AcknowledgeBackup,
     AddCache,
@@ -83,7 +94,10 @@ from daemon.commands.said import (
 __all__ = [
     "AcknowledgeBackup",
     "AddCache",
+    "AdvanceAlarms",
     "AdvanceSchedule",
+    "AlarmCommand",
+    "AlarmReport",
     "CancelBackup",
     "CancelComparison",
     "Command",
@@ -96,6 +110,7 @@ __all__ = [
     "ExpireBackups",
     "ExportReport",
     "FinishRecovery",
+    "Found",
     "FoundBackup",
     "FoundCache",
     "FoundDeletion",
@@ -108,6 +123,7 @@ __all__ = [
     "RecoverFound",
     "RemoveCache",
     "Report",
+    "ReportAlarms",
     "ReportAttemptFailed",
     "ReportCompared",
     "ReportCopied",
@@ -118,6 +134,8 @@ __all__ = [
     "ReportExported",
     "ReportLogWentBack",
     "ReportNotCompared",
+    "ReportNotNotified",
+    "ReportNotified",
     "ReportPlan",
     "ReportRefuted",
     "ReportRestoreFailed",
@@ -141,6 +159,7 @@ __all__ = [
     "RequestSafetyBackup",
     "RequestVerification",
     "SetCache",
+    "SetNotifications",
     "SetPolicy",
     "StartAttempt",
     "StartCopy",
@@ -148,6 +167,7 @@ __all__ = [
     "StartRestore",
     "StartVerification",
     "StopDaemon",
+    "TestNotifications",
     "UndoRestore",
 ]
 
@@ -184,5 +204,6 @@ Command = (
     | ReportLogWentBack
     | RecoverFound
     | FinishRecovery
+    | AlarmCommand
     | Report
 )

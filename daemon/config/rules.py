@@ -10,6 +10,7 @@ from ipaddress import ip_address
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from daemon.bech32 import Bech32Error, decode
+from daemon.config import notify
 from daemon.config.problem import Wrong
 from daemon.rates import ALLOWED as RATE_ALLOWED
 from daemon.rates import BadRate, rate
@@ -328,6 +329,21 @@ OF_EXPORTS: Mapping[str, Rule] = {
     "exports.*.tls_ca_file": absolute_path,
     "exports.*.sse_kms_key_id": kms_key,
 }
+OF_NOTIFY: Mapping[str, Rule] = {
+    "channels.*": name,
+    "channels.*.url_file": absolute_path,
+    "channels.*.url_env": variable,
+    "channels.*.on": notify.kind,
+    "channels.*.caches": notify.pattern,
+    "notify.name": notify.label,
+    "notify.group_wait": notify.group_wait,
+    "notify.repeat_every": notify.repeat_every,
+    "notify.weekly": notify.weekly,
+    "notify.timezone": timezone,
+    "notify.heartbeat_url_file": absolute_path,
+    "notify.heartbeat_url_env": variable,
+    "notify.heartbeat_every": notify.heartbeat_every,
+}
 TEXTS: Mapping[str, Rule] = {
     "daemon.socket": socket_path,
     "daemon.data_dir": absolute_path,
@@ -370,6 +386,7 @@ TEXTS: Mapping[str, Rule] = {
     "caches.*.tls_server_name": server_name,
     "caches.*.bandwidth": bandwidth,
     **OF_EXPORTS,
+    **OF_NOTIFY,
 }
 """The rule of each text; an element of a list has its list's."""
 

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from daemon.config.notify import ChannelConfig, NotifyConfig
 from events.facts import CacheName, CacheSettings, Policy, VaultName, VerifyWhen
 from projections.policy import RANGES
 
@@ -165,6 +166,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     caches: Mapping[CacheName, CacheSettings] = {}
     policies: Mapping[CacheName, Policy] = {}
     exports: Mapping[str, ExportConfig] = {}
+    channels: Mapping[str, ChannelConfig] = {}
     daemon: DaemonConfig = DaemonConfig()
     roles: RolesConfig = RolesConfig()
     restore: RestoreConfig = RestoreConfig()
@@ -173,6 +175,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     spool: SpoolConfig = SpoolConfig()
     timeouts: TimeoutConfig = TimeoutConfig()
     imports: ImportsConfig = ImportsConfig()
+    notify: NotifyConfig = NotifyConfig()
 
 
 def default_config(*, data_home: Path, runtime_dir: Path, state_home: Path) -> Config:

@@ -45,6 +45,7 @@ from tests.simulation.line import CLEAR, Line, Sky
 from tests.simulation.loop import Deadlock, Livelock, ProcessKilled, VirtualLoop, unheard
 from tests.simulation.outlets import FarOutlets
 from tests.simulation.ports import FarCaches, FarClock, FarLog, FarVault, inline
+from tests.simulation.posting import FarPost
 from tests.simulation.targets import FarPlanning, FarUndo, no_password
 from tests.simulation.view import View
 from tests.simulation.virtual import CountedIds, orderly_scopes, pass_time
@@ -113,6 +114,7 @@ class Plan(Struct, frozen=True):
     limits: Limits = Limits(backups=2)
     declared: ReconcileCaches | None = None
     down_seconds: float = DOWN_SECONDS
+    post: FarPost | None = None
 
 
 QUIET = Plan()
@@ -284,7 +286,9 @@ class _Run:
 
     async def _work(self, life: Life) -> None:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(life.core.run, StartDaemon(HERE, "0.1.0"), self.plan.declared)
+            told = self.plan.post.notifications if self.plan.post else None
+            start = StartDaemon(HERE, "0.1.0")
+            tasks.start_soon(life.core.run, start, self.plan.declared, told)
             with anyio.CancelScope() as self._talk:
                 await self._script(life)
             if self._talk.cancelled_caught:
@@ -330,7 +334,8 @@ class _Run:
             compare=CompareActor(ledger, comparing, NameShelf(Path("/nowhere"), inline)),
         )
         ids = CountedIds(self._number + 1000)
-        return Parts(actors=actors, limits=self.plan.limits, clock=clock, ids=ids)
+        alarms = self.plan.post.surroundings if self.plan.post else None
+        return Parts(actors, self.plan.limits, clock, ids, alarms)
 
     def look_behind(self, loop: VirtualLoop) -> None:
         """I10: when a life has ended nothing of it is left, and no error went unheard."""

@@ -87,6 +87,12 @@ GOLDEN = (
     "import-completed-1",
     "import-failed-1",
     "restore-failed-2",
+    "notifications-set-1",
+    "alarm-raised-1",
+    "alarm-cleared-1",
+    "notification-queued-1",
+    "notification-sent-1",
+    "notification-failed-1",
 )
 
 
