@@ -8,14 +8,24 @@ import anyio
 import structlog
 from msgspec import Struct
 
+from daemon.actors.alarms import Alarms, Surroundings
 from daemon.actors.hooks import AfterHooks
 from daemon.actors.scheduler import Scheduler
 from daemon.actors.worker import RECHECK_SECONDS, Actors, Limits, Worker
-from daemon.commands import ReconcileCaches, ReconcileHooks, StartDaemon, StopDaemon
+from daemon.commands import (
+    ReconcileCaches,
+    ReconcileHooks,
+    SetNotifications,
+    StartDaemon,
+    StopDaemon,
+)
 from daemon.ledger import Ledger
 from daemon.ports import Clock, Ids
 
 log = structlog.get_logger()
+
+Settled = ReconcileCaches | ReconcileHooks | SetNotifications
+"""What the configuration says, for the log to know."""
 
 LAST_WORD_SECONDS = 5.0
 """How long the end of the daemon may wait for its own record; it is a courtesy, not a need."""
@@ -29,6 +39,7 @@ class Parts(Struct, frozen=True):
     clock: Clock
     ids: Ids
     after: AfterHooks | None = None
+    alarms: Surroundings | None = None
 
 
 class Core:
@@ -39,29 +50,33 @@ class Core:
         self.worker = Worker(ledger, parts.actors, parts.limits, parts.clock, parts.ids)
         self._after = parts.after
         self.scheduler = Scheduler(ledger, parts.clock, parts.limits.cleared)
+        self.alarms: Alarms | None = None
+        if parts.alarms is not None:
+            self.alarms = Alarms(ledger, parts.clock, parts.ids, parts.alarms)
 
     async def run(
         self,
         start: StartDaemon,
-        declared: ReconcileCaches | None,
-        hooks: ReconcileHooks | None = None,
+        *settings: Settled | None,
     ) -> None:
         """Record the start, settle what was cut off, then work for ever.
 
-        A log that cannot be written is waited for: until then queries are answered and
-        nothing is begun. Run beside `ledger.run`.
+        `settings` are what the configuration says, for the log to know. A log that cannot be
+        written is waited for: until then queries are answered and nothing is begun. Run beside
+        `ledger.run`.
         """
         await self.ledger.report(start)
-        if declared is not None:
-            await self.ledger.report(declared)
-        if hooks is not None:
-            await self.ledger.report(hooks)
+        for setting in settings:
+            if setting is not None:
+                await self.ledger.report(setting)
         log.info("worker started", position=self.ledger.state.position)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self.scheduler.run)
             tasks.start_soon(self.worker.run)
             if self._after is not None:
                 tasks.start_soon(self._after.run)
+            if self.alarms is not None:
+                tasks.start_soon(self.alarms.run, self.is_working)
 
     def is_working(self) -> bool:
         """Whether the worker still looks for work; while the log is waited for it need not."""

@@ -9,6 +9,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from events.alarms import AlarmEvent, AlarmRecord
 from events.comparisons import ComparisonEvent
 from events.copies import CopyEvent
 from events.facts import (
@@ -364,13 +365,23 @@ Event = (
     | ComparisonEvent
     | ImportEvent
     | HookEvent
+    | AlarmEvent
+)
+
+
+_OF_INSTALLATION = (
+    DaemonStarted
+    | DaemonStopped
+    | VaultExamined
+    | LogWentBack
+    | LogRecovered
+    | HooksSet
+    | AlarmRecord
 )
 
 
 def stream_of(event: Event) -> Stream:
     """The stream an event belongs to: its cache's, or the installation's."""
-    if isinstance(
-        event, DaemonStarted | DaemonStopped | VaultExamined | LogWentBack | LogRecovered | HooksSet
-    ):
+    if isinstance(event, _OF_INSTALLATION):
         return INSTALLATION
     return cache_stream(event.cache)

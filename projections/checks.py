@@ -41,7 +41,7 @@ class Line(Struct, frozen=True):
     """One rule's verdict, on one cache or on the installation.
 
     `code` is the failure's own where there is one, else the rule; a `hint` is there whenever
-    the level is not ok.
+    the level is not ok. `part` tells lines of one rule apart that belong to no cache.
     """
 
     level: Level
@@ -50,6 +50,7 @@ class Line(Struct, frozen=True):
     hint: str = ""
     cache: CacheName | None = None
     code: str = ""
+    part: str = ""
 
 
 class _Case(Struct, frozen=True):
@@ -115,7 +116,7 @@ def _of_installation(state: State, now: datetime, trouble: Failure | None) -> It
     for name in sorted(set(state.catalog) - set(state.caches)):
         if (said := damaged(state, name)) is not None:
             told = f"of the removed cache {name}: {said.told}"
-            yield Line("critical", "damaged", told, said.hint, code=said.code)
+            yield Line("critical", "damaged", told, said.hint, code=said.code, part=name)
 
 
 def _clock(state: State, now: datetime) -> Line:

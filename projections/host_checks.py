@@ -60,6 +60,7 @@ def vault_room(name: VaultName, free_bytes: int | None) -> Iterator[Line]:
             hint,
             None,
             "vault-full" if level == "critical" else "vault-low",
+            name,
         )
 
 
@@ -75,7 +76,7 @@ def vault_silent(
     told = f"vault {name} cannot be reached: {one_line(failure.message)}"
     hint = f"{failure.hint.rstrip('.')}. `valkeep doctor` tries it again."
     level: Level = "critical" if failure.permanent else "warning"
-    yield Line(level, "vault", told, hint, None, failure.code)
+    yield Line(level, "vault", told, hint, None, failure.code, f"{name}/now")
 
 
 def port_lines(listen: str, failure: Failure | None) -> Iterator[Line]:

@@ -52,4 +52,4 @@ def _behind(copy: CopyStanding, now: datetime) -> Line:
     level: Level = "critical" if late >= TOO_LATE else "warning" if late >= LATE else "ok"
     why = " ".join(copy.trouble.split()).rstrip(".")
     message = f"the log's copy in vault {copy.vault} is {span(late)} behind: {why}"
-    return Line(level, "log-copy", message, copy.hint, None, "log-copy")
+    return Line(level, "log-copy", message, copy.hint, None, "log-copy", copy.vault)

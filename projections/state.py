@@ -11,6 +11,7 @@ from immutables import Map
 from msgspec import Struct
 from msgspec.structs import replace
 
+from events.alarms import AlarmRecord
 from events.comparisons import ComparisonEvent, ComparisonRequested
 from events.envelope import Envelope, IdempotencyKey
 from events.facts import START, BackupId, CacheName, InstallationId, Position, RestoreId, Stream
@@ -50,6 +51,7 @@ from events.types import (
     WindowMissed,
 )
 from projections import (
+    alarms,
     caches,
     catalog,
     comparisons,
@@ -57,6 +59,7 @@ from projections import (
     exports,
     hooks,
     imports,
+    notices,
     proofs,
     recovery,
     restores,
@@ -64,6 +67,7 @@ from projections import (
     tally,
     vaults,
 )
+from projections.alarms import Book
 from projections.caches import Caches
 from projections.catalog import Backup, Catalog
 from projections.comparisons import Comparisons
@@ -124,6 +128,7 @@ class State(Struct, frozen=True):
     recovery: Recovery = Recovery()
     tallies: Tallies = Map()
     hooks: Hooks = Hooks()
+    alarms: Book = Book()
 
 
 def evolve(state: State, envelope: Envelope, event: Event) -> State:
@@ -138,8 +143,9 @@ def evolve(state: State, envelope: Envelope, event: Event) -> State:
         keys=_keys(state, envelope.key, envelope.position),
         tallies=tally.evolve(state.tallies, event),
         hooks=hooks.evolve(state.hooks, state.catalog, envelope, event),
+        alarms=_alarms(state, envelope, event),
     )
-    if isinstance(event, HookEvent | RetentionExpired):
+    if isinstance(event, HookEvent | AlarmRecord | RetentionExpired):
         return state
     if isinstance(event, ProofEvent | ExportEvent | ComparisonEvent):
         return _reader(state, envelope, event)
@@ -205,6 +211,16 @@ def fold(records: Iterable[tuple[Envelope, Event]], state: State | None = None) 
     for envelope, event in records:
         state = evolve(state, envelope, event)
     return state
+
+
+def _alarms(state: State, envelope: Envelope, event: Event) -> Book:
+    """What is to be told; most records say nothing of that."""
+    if isinstance(event, AlarmRecord):
+        return alarms.evolve(state.alarms, envelope, event)
+    if not state.alarms.channels:
+        return state.alarms
+    notice = notices.notice_of(envelope, event, state.catalog, state.restores)
+    return state.alarms if notice is None else alarms.noticed(state.alarms, notice)
 
 
 def _leapt(state: State, at: datetime) -> datetime | None:

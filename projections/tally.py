@@ -73,6 +73,6 @@ def evolve(tallies: Tallies, event: Event) -> Tallies:
     what = _ONE.get(type(event))
     if what is None:
         return tallies
-    cache: CacheName = event.cache  # type: ignore[union-attr]
+    cache: CacheName = event.cache  # type: ignore[union-attr, assignment]
     old = tallies.get(cache, Tally())
     return tallies.set(cache, replace(old, **{what: getattr(old, what) + 1}))

@@ -49,7 +49,8 @@ def judge(
             since = f"{state.vaults[name].since:%Y-%m-%d %H:%MZ}"
             told = f"vault {name}: {meaning(fault)}; found on {since}"
             hint = f"{fault.failure.hint.rstrip('.')}. `valkeep doctor` tries it again."
-            yield Line(level_of(fault), "vault", told, hint, None, fault.failure.code)
+            part = f"{name}/{fault.deed}"
+            yield Line(level_of(fault), "vault", told, hint, None, fault.failure.code, part)
 
 
 def _uses(state: State, cache: CacheName, vault: VaultName) -> bool:

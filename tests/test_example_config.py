@@ -16,6 +16,7 @@ from msgspec import Struct
 from msgspec.structs import fields
 
 from daemon.config import Config, ExportConfig, HookConfig, PolicyConfig, VaultConfig, example, load
+from daemon.config.notify import ChannelConfig
 from daemon.config.rules import LATER
 from events.facts import CacheName, CacheSettings, Policy, VaultName
 
@@ -26,6 +27,7 @@ NAMED: Mapping[str, type[Struct]] = {
     "caches": CacheSettings,
     "exports": ExportConfig,
     "hooks": HookConfig,
+    "channels": ChannelConfig,
 }
 SHAPES: Mapping[str, type[Struct]] = {
     **{field.name: NAMED.get(field.name, field.type) for field in fields(Config)},

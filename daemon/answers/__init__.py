@@ -76,6 +76,8 @@ class Accepted(Answer, frozen=True):
     """Backups that are being deleted because of this command."""
     cancelled: str | None = None
     """The last word of the attempt that a cancelled backup was in, if it had one to say."""
+    notification_ids: tuple[str, ...] = ()
+    """Test messages that are being sent, one for each channel."""
 
 
 class LocalTime(Answer, frozen=True):

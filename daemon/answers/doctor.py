@@ -6,7 +6,7 @@ from typing import Literal
 from daemon.answers import Answer
 
 Grade = Literal["ok", "warning", "problem"]
-Part = Literal["host", "engine", "vault", "cache", "hook"]
+Part = Literal["host", "engine", "channel", "vault", "cache", "hook"]
 
 
 class Finding(Answer, frozen=True):

@@ -6,6 +6,7 @@ from daemon.api.roles import Access, Roles, access_for
 from daemon.api.scrape import ScrapePort
 from daemon.api.seams import ExportPlace, Outside, Plain, Planner, Prober
 from daemon.api.server import Limits, serve
+from daemon.api.vitals import vital_lines
 
 __all__ = [
     "Access",
@@ -21,4 +22,5 @@ __all__ = [
     "access_for",
     "listening",
     "serve",
+    "vital_lines",
 ]

@@ -16,6 +16,7 @@ from daemon.api.exports import export_of, placed
 from daemon.api.find import any_backup, cache_named
 from daemon.api.imports import check_import
 from daemon.api.keys import Place
+from daemon.api.notifications import queued
 from daemon.api.peer import user_name
 from daemon.api.queries import moment_of
 from daemon.api.roles import demand
@@ -41,6 +42,7 @@ from daemon.commands import (
     RequestVerification,
     SetCache,
     SetPolicy,
+    TestNotifications,
     UndoRestore,
 )
 from daemon.errors import Failed, Rejected
@@ -81,6 +83,7 @@ _Told = (
     | RequestComparison
     | CancelComparison
     | RequestImport
+    | TestNotifications
 )
 
 _OF_OPERATORS = (
@@ -92,6 +95,7 @@ _OF_OPERATORS = (
     | AcknowledgeBackup
     | RequestComparison
     | CancelComparison
+    | TestNotifications
 )
 
 _request = msgspec.json.Decoder(Request)
@@ -272,4 +276,5 @@ def accepted(outcome: Outcome, probe: Probe | None = None) -> Accepted:
         comparison_id=next(iter(compared), None),
         probe=probe,
         deleted_backup_ids=tuple(deleted),
+        notification_ids=queued(outcome.events),
     )

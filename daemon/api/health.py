@@ -12,10 +12,10 @@ from anyio.lowlevel import checkpoint
 from daemon.api.views import Moment
 from daemon.errors import Unavailable
 from events.facts import CacheName, Failure, VaultName
-from projections import checks, vault_checks
+from projections import checks
 from projections.checks import Level, Line
-from projections.hook_checks import hook_lines
-from projections.log_checks import CopyStanding, log_lines
+from projections.log_checks import CopyStanding
+from projections.verdicts import elsewhere
 
 AT_ONCE = 32
 """Caches that are looked at before others get a turn on the event loop."""
@@ -32,16 +32,13 @@ async def judged(
     """Every rule's verdict, worst first; on all caches or on one, and on the installation."""
     failure = Failure(trouble.code, trouble.message, trouble.hint) if trouble else None
     levels: dict[Level, list[Line]] = {level: [] for level in reversed(checks.LEVELS)}
-    own = (*vault_checks.judge(moment.state, vaults, only),)
+    others = tuple(elsewhere(moment.state, moment.now, vaults, copies, only))
     portions = checks.judge(moment.state, moment.now, failure, only)
     # They come in the order of the caches' names: nothing is left to be sorted at once.
-    for number, portion in enumerate(
-        chain((own, tuple(log_lines(moment.state, moment.now, copies))), portions)
-    ):
+    for number, portion in enumerate(portions):
         if number % AT_ONCE == 0:
             await checkpoint()
         for line in portion:
             levels[line.level].append(line)
     found = chain.from_iterable(levels.values())
-    hooked = tuple(hook_lines(moment.state, moment.now, only))
-    return checks.ordered((*found, *hooked)) if hooked else tuple(found)
+    return checks.ordered((*others, *found)) if others else tuple(found)

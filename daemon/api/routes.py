@@ -6,6 +6,7 @@ from daemon.answers.comparison import ComparisonDetail
 from daemon.answers.doctor import Examined
 from daemon.answers.hooks import HooksAnswer, HookTried, TryHook
 from daemon.answers.keyspace import KeyspaceAnswer
+from daemon.answers.notifications import Notifications, SentMessage
 from daemon.answers.policy import PolicyDetail, PolicyPlan
 from daemon.answers.recovery import Recover, Recoverable, RecoveredAnswer
 from daemon.answers.report import Report
@@ -21,6 +22,7 @@ from daemon.api import (
     hooks,
     keyspace,
     metrics,
+    notifications,
     policies,
     proofs,
     queries,
@@ -108,6 +110,23 @@ ROUTES: tuple[Route, ...] = (
         "Try out every part: can it be reached, and does it let us do what we must",
         Examined,
         _examined,
+    ),
+    Route(
+        "GET",
+        "/v1/notifications",
+        "viewer",
+        "The channels, what is on its way to them, and what stands",
+        Notifications,
+        notifications.notifications,
+    ),
+    Route(
+        "GET",
+        "/v1/notifications/{id}",
+        "viewer",
+        "One message, perhaps when its delivery has ended",
+        SentMessage,
+        notifications.message,
+        query=queries.WaitQuery,
     ),
     Route(
         "GET",

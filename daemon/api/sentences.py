@@ -5,6 +5,7 @@ Pure. A sentence names what a person would ask for next: ids, names, figures, re
 
 from typing import assert_never
 
+from daemon.api.sentences_of_alarms import of_alarm
 from daemon.api.sentences_of_comparisons import of_comparison
 from daemon.api.sentences_of_copies import of_copy, of_suspicion
 from daemon.api.sentences_of_exports import of_export
@@ -12,6 +13,7 @@ from daemon.api.sentences_of_hooks import of_hook
 from daemon.api.sentences_of_imports import of_import
 from daemon.api.sentences_proof import of_proof
 from daemon.api.sentences_recovery import of_recovery
+from events.alarms import AlarmEvent
 from events.comparisons import ComparisonEvent
 from events.copies import CopyEvent
 from events.hooks import HookEvent
@@ -129,10 +131,13 @@ def _of_complete(
     | ExportEvent
     | ComparisonEvent
     | ImportEvent
-    | HookEvent,
+    | HookEvent
+    | AlarmEvent,
 ) -> str:
     if isinstance(event, HookEvent):
         return of_hook(event)
+    if isinstance(event, AlarmEvent):
+        return of_alarm(event)
     if isinstance(event, ComparisonEvent):
         return of_comparison(event)
     if isinstance(event, ImportEvent):

@@ -8,6 +8,7 @@ import structlog
 from msgspec import Struct, structs
 
 from daemon.actors import compare, history, restore
+from daemon.actors.alarms import Surroundings as AlarmSurroundings
 from daemon.actors.backup import BackupActor, Surroundings
 from daemon.actors.compare import CompareActor, NameShelf
 from daemon.actors.copy import Between, CopyActor
@@ -29,11 +30,12 @@ from daemon.actors.restore import (
 )
 from daemon.actors.verify import EngineProver, KeyspaceShelf, Proving, VerifyActor
 from daemon.actors.worker import Actors, Limits
-from daemon.api import Outside, Roles, ScrapePort
+from daemon.api import Outside, Roles, ScrapePort, vital_lines
 from daemon.app.census import census_of
 from daemon.app.doctor import make_bedside, make_doctor
 from daemon.app.exports import Kit, Places
 from daemon.app.hooks import HookSeat, with_hooks
+from daemon.app.messages import Heralds, beating
 from daemon.app.notify import watchdog_seconds
 from daemon.app.pulse import Body, Pulse
 from daemon.app.real import RandomIds, SystemClock, Threads, password
@@ -59,6 +61,7 @@ from daemon.valkey.engine import find_engines, sound
 from daemon.valkey.loader import sweep
 from events.facts import ONLY_SHARD, BackupId, InstallationId, VaultName
 from projections.catalog import Backup, stored_in
+from projections.checks import Line
 
 log = structlog.get_logger()
 
@@ -116,7 +119,9 @@ class Daemon:
         self.keeper = Keeper(basics.ledger, kept)
         self.recoverer = Recoverer(basics.ledger, kept, basics.rebuilder)
         self.places = self._places(config)
+        self.heralds = Heralds(config.channels)
         self.core = Core(basics.ledger, self._at_work(config, engines))
+        self.take_notifications(config)
         self._sickroom = Sickroom(self.shelf, basics.ids, basics.clock, config)
         self.doctor, self.rounds = self._doctor(config, engines)
         self.port = ScrapePort()
@@ -141,7 +146,9 @@ class Daemon:
         importer = self._importer(config, engines)
         actors = self._actors(packer, self._prover(config, engines), importer)
         after = AfterHooks(basics.ledger, self.hooks.runner)
-        return Parts(actors, limits, basics.clock, basics.ids, after)
+        copied = partial(copies, self.keeper)
+        alarms = AlarmSurroundings(self.heralds, self.vault_urls, copied, self._measured)
+        return Parts(actors, limits, basics.clock, basics.ids, after, alarms)
 
     def _places(self, config: Config) -> Places:
         basics = self.basics
@@ -164,6 +171,12 @@ class Daemon:
         self._pulse_room.replace(config)
         self.port.listen(config.metrics.listen)
         self.pulse.forget()
+
+    def take_notifications(self, config: Config) -> None:
+        """Use the channels and the heartbeat of a configuration that was read again."""
+        self.heralds.replace(config.channels)
+        if self.core.alarms is not None:
+            self.core.alarms.heart.replace(beating(config))
 
     def _prover(self, config: Config, engines: Engines) -> EngineProver:
         return EngineProver(
@@ -261,6 +274,12 @@ class Daemon:
             engines,
             make_bedside(self._caches, basics.clock, self._timeouts),
         )
+
+    async def _measured(self) -> tuple[Line, ...]:
+        """Verdicts on what the log does not know: disks, vaults that do not answer, the port."""
+        vitals = await self.pulse()
+        state = self.core.ledger.state
+        return tuple(vital_lines(state, self.vault_urls, vitals)) if vitals else ()
 
     def _pulse(self, config: Config, engines: Engines) -> Pulse:
         basics = self.basics

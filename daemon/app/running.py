@@ -22,6 +22,7 @@ from daemon.api import access_for, listening
 from daemon.api import serve as serve_socket
 from daemon.app.logs import set_up_logs
 from daemon.app.memory import keep_buffers_warm
+from daemon.app.messages import notifications
 from daemon.app.notify import feed_watchdog, handed_over, notify, watchdog_seconds
 from daemon.app.parts import Basics, Daemon, build
 from daemon.app.real import RandomIds, SystemClock, Threads, clock_offset
@@ -31,6 +32,7 @@ from daemon.app.spool import open_spool
 from daemon.app.vaults import none_is_missed
 from daemon.commands import StartDaemon
 from daemon.config import Config, DaemonConfig
+from daemon.core import Settled
 from daemon.errors import BadRequest, ValkeepError
 from daemon.ledger import Ledger
 from daemon.storage.factory import directory_of
@@ -139,9 +141,7 @@ async def _live(daemon: Daemon, run: Run, door: socket.socket) -> None:
             await working.start(_obey_signals, daemon, run, working.cancel_scope)
             working.start_soon(serve_socket, door, daemon.outside, access)
             working.start_soon(daemon.port.run, daemon.outside)
-            working.start_soon(
-                daemon.core.run, start, run.settings.declared(), run.settings.hooks()
-            )
+            working.start_soon(daemon.core.run, start, *_settled(run.settings))
             working.start_soon(daemon.hooks.tell_doubts)
             working.start_soon(daemon.rounds.run)
             working.start_soon(daemon.keeper.run)
@@ -187,14 +187,21 @@ async def _obey_signals(
             return
 
 
+def _settled(settings: Settings) -> tuple[Settled, ...]:
+    """What the log is told of the configuration, at a start and when it was read again."""
+    told = notifications(settings.config, socket.gethostname())
+    return (settings.declared(), settings.hooks(), told)
+
+
 async def _reload(daemon: Daemon, run: Run) -> None:
     """Take a changed configuration; a bad one changes nothing."""
     try:
         settings = read(run.config_path)
         none_is_missed(settings.config, daemon.core.ledger.state)
         daemon.take_vaults(settings.config)
-        await daemon.core.ledger.report(settings.declared())
-        await daemon.core.ledger.report(settings.hooks())
+        daemon.take_notifications(settings.config)
+        for setting in _settled(settings):
+            await daemon.core.ledger.report(setting)
         await daemon.hooks.tell_doubts()
     except ValkeepError as error:
         log.warning("configuration not reloaded", error=error.message, hint=error.hint)

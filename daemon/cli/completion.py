@@ -14,6 +14,7 @@ from click.shell_completion import CompletionItem, get_completion_class
 
 from daemon.answers import Backups, Caches, Status
 from daemon.answers.hooks import HooksAnswer
+from daemon.answers.notifications import Notifications
 from daemon.cli.desk import default_socket
 from daemon.cli.restore_tree import UNDO, WithUndo
 from daemon.client import Client
@@ -27,6 +28,7 @@ PLACES = {
     "fish": "~/.config/fish/completions/valkeep.fish",
 }
 PATIENCE_SECONDS = 1.0
+NAMED = ("CACHE", "BACKUP", "VAULT", "HOOK", "CHANNEL")
 FILES = ("FILE", "PATH", "LOG", "DIR", "SOURCE")
 """Words for what the shell itself can complete."""
 OF_CACHES = ("set", "show", "remove")
@@ -105,6 +107,9 @@ def _names(client: Client, what: str, *, by_id: bool) -> Iterator[str]:
         case "hook":
             hooks = msgspec.json.decode(client.get("/v1/hooks"), type=HooksAnswer)
             yield from (hook.name for hook in hooks.hooks)
+        case "channel":
+            told = msgspec.json.decode(client.get("/v1/notifications"), type=Notifications)
+            yield from (channel.name for channel in told.channels)
         case _:
             status = msgspec.json.decode(client.get("/v1/status"), type=Status)
             yield from (vault.name for vault in status.vaults)
@@ -133,7 +138,7 @@ def _kind(
     word = (param.metavar or param.name or "").upper().strip("()")
     if word == "NAME":
         word = "CACHE" if command.name in OF_CACHES else (param.name or "").upper()
-    known = [part for part in word.split("|") if part in ("CACHE", "BACKUP", "VAULT", "HOOK")]
+    known = [part for part in word.split("|") if part in NAMED]
     if isinstance(command, WithUndo) and "BACKUP" in known:
         known.append(UNDO.name)
     if known:

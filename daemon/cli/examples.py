@@ -87,6 +87,8 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "valkeep hooks run pause-queue --cache orders --dry-run",
         "valkeep hooks run warm-up --cache orders --outcome failed",
     ),
+    "notify list": ("valkeep notify list",),
+    "notify test": ("valkeep notify test", "valkeep notify test oncall"),
     "events": ("valkeep events --cache orders --follow",),
     "audit export": ("valkeep audit export > history.ndjson",),
     "audit verify": ("valkeep audit verify",),

@@ -4,6 +4,17 @@
 own parts say (reports of actors, the start and the end). Knows shapes only.
 """
 
+from daemon.commands.alarms import (
+    AdvanceAlarms,
+    AlarmCommand,
+    AlarmReport,
+    Found,
+    ReportAlarms,
+    ReportNotified,
+    ReportNotNotified,
+    SetNotifications,
+    TestNotifications,
+)
 from daemon.commands.asked import (
     AcknowledgeBackup,
     AddCache,
@@ -84,7 +95,10 @@ from daemon.commands.said import (
 __all__ = [
     "AcknowledgeBackup",
     "AddCache",
+    "AdvanceAlarms",
     "AdvanceSchedule",
+    "AlarmCommand",
+    "AlarmReport",
     "CancelBackup",
     "CancelComparison",
     "Command",
@@ -97,6 +111,7 @@ __all__ = [
     "ExpireBackups",
     "ExportReport",
     "FinishRecovery",
+    "Found",
     "FoundBackup",
     "FoundCache",
     "FoundDeletion",
@@ -111,6 +126,7 @@ __all__ = [
     "RecoverFound",
     "RemoveCache",
     "Report",
+    "ReportAlarms",
     "ReportAttemptFailed",
     "ReportCompared",
     "ReportCopied",
@@ -122,6 +138,8 @@ __all__ = [
     "ReportHook",
     "ReportLogWentBack",
     "ReportNotCompared",
+    "ReportNotNotified",
+    "ReportNotified",
     "ReportPlan",
     "ReportRefuted",
     "ReportRestoreFailed",
@@ -145,6 +163,7 @@ __all__ = [
     "RequestSafetyBackup",
     "RequestVerification",
     "SetCache",
+    "SetNotifications",
     "SetPolicy",
     "StartAttempt",
     "StartCopy",
@@ -153,6 +172,7 @@ __all__ = [
     "StartRestore",
     "StartVerification",
     "StopDaemon",
+    "TestNotifications",
     "UndoRestore",
 ]
 
@@ -190,5 +210,6 @@ Command = (
     | RecoverFound
     | FinishRecovery
     | HookCommand
+    | AlarmCommand
     | Report
 )

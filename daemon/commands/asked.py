@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from daemon.commands.alarms import TestNotifications
 from daemon.commands.compared import CancelComparison, RequestComparison
 from events.facts import (
     NodeChoice,
@@ -210,4 +211,5 @@ Request = (
     | RequestVerification
     | RequestComparison
     | CancelComparison
+    | TestNotifications
 )

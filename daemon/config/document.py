@@ -14,10 +14,12 @@ from msgspec import Struct
 from msgspec.structs import fields
 
 from daemon.config.lines import Place, locate
+from daemon.config.notify import ChannelConfig
 from daemon.config.problem import ConfigError, Problem, Wrong, near_miss
-from daemon.config.rules import LATER, TEXTS
+from daemon.config.rules import LATER
 from daemon.config.settings import Config, ExportConfig, HookConfig, PolicyConfig, VaultConfig
 from daemon.config.shape import misfit
+from daemon.config.texts import TEXTS
 from daemon.config.together import Found, Table, contradictions, sections, with_vaults
 from events.facts import CacheName, CacheSettings, Policy
 from projections.policy import parsed_windows
@@ -30,6 +32,7 @@ _NAMED: Mapping[str, type[Struct]] = {
     "caches": CacheSettings,
     "exports": ExportConfig,
     "hooks": HookConfig,
+    "channels": ChannelConfig,
 }
 _BELOW: Mapping[type[Struct], Mapping[str, type[Struct]]] = {
     CacheSettings: {"policy": PolicyConfig}
@@ -155,7 +158,7 @@ def _not_yet(later: str) -> Wrong:
 def _unknown(place: Place, known: list[str]) -> Wrong:
     """A name that is no setting: one of a later version, a secret, or a slip."""
     name = str(place[-1])
-    if _SECRET.fullmatch(name):
+    if _SECRET.fullmatch(name) or (place[0] == "channels" and name == "url"):
         homes = ", ".join(own for own in known if own.endswith(("_file", "_env")))
         kept = f"Name where it is kept: {homes}." if homes else "Take it out."
         return Wrong("a secret does not belong in this file (it is not shown)", kept)

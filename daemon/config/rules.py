@@ -10,8 +10,6 @@ from ipaddress import ip_address
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from daemon.bech32 import Bech32Error, decode
-from daemon.config.hooks import cache_pattern, timeout, word
-from daemon.config.loopback import loopback
 from daemon.config.problem import Wrong
 from daemon.near import asked
 from daemon.rates import ALLOWED as RATE_ALLOWED
@@ -316,73 +314,6 @@ def export_url(text: str) -> Wrong | None:
         return Wrong("is not the URL of a place to export to", wrong.allowed)
     return wrong
 
-
-OF_EXPORTS: Mapping[str, Rule] = {
-    "exports.*": name,
-    "exports.*.url": export_url,
-    "exports.*.endpoint_url": endpoint_url,
-    "exports.*.region": region,
-    "exports.*.access_key_id_env": variable,
-    "exports.*.access_key_id_file": absolute_path,
-    "exports.*.secret_access_key_env": variable,
-    "exports.*.secret_access_key_file": absolute_path,
-    "exports.*.session_token_env": variable,
-    "exports.*.session_token_file": absolute_path,
-    "exports.*.tls_ca_file": absolute_path,
-    "exports.*.sse_kms_key_id": kms_key,
-}
-OF_HOOKS: Mapping[str, Rule] = {
-    "hooks.*": name,
-    "hooks.*.command": word,
-    "hooks.*.timeout": timeout,
-    "hooks.*.caches": cache_pattern,
-}
-TEXTS: Mapping[str, Rule] = {
-    "daemon.socket": socket_path,
-    "daemon.data_dir": absolute_path,
-    "daemon.bandwidth": bandwidth,
-    "roles.admin": role,
-    "roles.operator": role,
-    "roles.viewer": role,
-    "vaults.*": name,
-    "vaults.*.url": vault_url,
-    "vaults.*.recipients": recipient,
-    "vaults.*.identity_file": absolute_path,
-    "vaults.*.endpoint_url": endpoint_url,
-    "vaults.*.region": region,
-    "vaults.*.access_key_id_env": variable,
-    "vaults.*.access_key_id_file": absolute_path,
-    "vaults.*.secret_access_key_env": variable,
-    "vaults.*.secret_access_key_file": absolute_path,
-    "vaults.*.session_token_env": variable,
-    "vaults.*.session_token_file": absolute_path,
-    "vaults.*.tls_ca_file": absolute_path,
-    "vaults.*.sse_kms_key_id": kms_key,
-    "vaults.*.storage_class": storage_class,
-    "restore.bind": address,
-    "restore.advertise": host,
-    "restore.tls_cert_file": absolute_path,
-    "restore.tls_key_file": absolute_path,
-    "restore.tls_ca_file": absolute_path,
-    "spool.directory": absolute_path,
-    "spool.max_bytes": spool_size,
-    "imports.max_bytes": import_size,
-    "metrics.listen": loopback,
-    "caches.*": name,
-    "caches.*.url": cache_url,
-    "caches.*.password_file": absolute_path,
-    "caches.*.password_env": variable,
-    "caches.*.policy.timezone": timezone,
-    "caches.*.policy.windows": window,
-    "caches.*.tls_ca_file": absolute_path,
-    "caches.*.tls_cert_file": absolute_path,
-    "caches.*.tls_key_file": absolute_path,
-    "caches.*.tls_server_name": server_name,
-    "caches.*.bandwidth": bandwidth,
-    **OF_EXPORTS,
-    **OF_HOOKS,
-}
-"""The rule of each text; an element of a list has its list's."""
 
 LATER: Mapping[str, str] = {}
 """Settings that a later version will have: refused by name, never silently accepted."""

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from daemon.config.notify import ChannelConfig, NotifyConfig
 from events.facts import BackupKind, CacheName, CacheSettings, Policy, VaultName, VerifyWhen
 from events.hooks import HookOutcome, HookWhen, OnFailure
 from projections.policy import RANGES
@@ -190,6 +191,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     policies: Mapping[CacheName, Policy] = {}
     exports: Mapping[str, ExportConfig] = {}
     hooks: Mapping[str, HookConfig] = {}
+    channels: Mapping[str, ChannelConfig] = {}
     daemon: DaemonConfig = DaemonConfig()
     roles: RolesConfig = RolesConfig()
     restore: RestoreConfig = RestoreConfig()
@@ -199,6 +201,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     timeouts: TimeoutConfig = TimeoutConfig()
     imports: ImportsConfig = ImportsConfig()
     metrics: MetricsConfig = MetricsConfig()
+    notify: NotifyConfig = NotifyConfig()
 
 
 def default_config(*, data_home: Path, runtime_dir: Path, state_home: Path) -> Config:

@@ -11,6 +11,7 @@ from daemon.config.copies import second_vault
 from daemon.config.exports import inside_vaults
 from daemon.config.hooks import of_hooks
 from daemon.config.lines import Place
+from daemon.config.notify import of_channels, of_notify
 from daemon.config.problem import Wrong, near_miss
 from daemon.config.rules import told
 from daemon.config.settings import VaultConfig
@@ -39,6 +40,8 @@ def contradictions(document: Table) -> Found:
     caches = sections(document, "caches")
     yield from outlived(vaults, caches=caches)
     yield from _of_spool(document.get("spool"), vaults)
+    yield from of_channels(sections(document, "channels"))
+    yield from of_notify(sections({"": document}, "").get("notify", {}))
     restore = document.get("restore")
     if isinstance(restore, dict):
         for own, wrong in _of_restore(restore):

@@ -5,6 +5,7 @@ from typing import assert_never
 from daemon.commands import (
     AcknowledgeBackup,
     AdvanceSchedule,
+    AlarmCommand,
     CancelBackup,
     CancelComparison,
     Command,
@@ -65,6 +66,7 @@ from daemon.commands import (
     UndoRestore,
 )
 from daemon.decide import (
+    alarms,
     attempts,
     backups,
     caches,
@@ -156,7 +158,13 @@ def decide(state: State, command: Command, context: Context) -> Decision:
         ):
             return _of_installation(state, command, context)
         case _:
-            return _of_backups(state, command, context)
+            return _of_rest(state, command, context)
+
+
+def _of_rest(state: State, command: _OfBackups | AlarmCommand, context: Context) -> Decision:
+    if isinstance(command, AlarmCommand):
+        return alarms.decide(state, command, context)
+    return _of_backups(state, command, context)
 
 
 def _of_installation(

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from daemon.actors.bulkhead import contained
 from daemon.answers.doctor import Examined, Finding, Grade, Part
-from daemon.doctor import engine, host
+from daemon.doctor import channels, engine, host
 from daemon.doctor.cache import Bedside
 from daemon.doctor.engine import Engines
 from daemon.doctor.host import Places
@@ -22,7 +22,7 @@ from daemon.ledger import Ledger
 from daemon.ports import Clock, Offload
 
 GRADES: tuple[Grade, ...] = ("ok", "warning", "problem")
-PARTS: tuple[Part, ...] = ("host", "engine", "vault", "cache", "hook")
+PARTS: tuple[Part, ...] = ("host", "engine", "channel", "vault", "cache", "hook")
 Job = Callable[[], Awaitable[Iterable[Finding]]]
 
 
@@ -62,6 +62,7 @@ class Doctor:
         visit = _Visit(self._limits)
         found = visit.findings
         found += engine.judge(self._means.engines)
+        found += channels.judge(self._means.ledger.state, self._means.clock.now())
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(visit.part, "host", None, self._host)
             for name in self._ward.vaults.names:

@@ -47,6 +47,7 @@ from tests.simulation.line import CLEAR, Line, Sky
 from tests.simulation.loop import Deadlock, Livelock, ProcessKilled, VirtualLoop, unheard
 from tests.simulation.outlets import FarOutlets
 from tests.simulation.ports import FarCaches, FarClock, FarLog, FarVault, inline
+from tests.simulation.posting import FarPost
 from tests.simulation.targets import FarPlanning, FarUndo, no_password
 from tests.simulation.view import View
 from tests.simulation.virtual import CountedIds, orderly_scopes, pass_time
@@ -116,6 +117,7 @@ class Plan(Struct, frozen=True):
     declared: ReconcileCaches | None = None
     hooks: ReconcileHooks | None = None
     down_seconds: float = DOWN_SECONDS
+    post: FarPost | None = None
 
 
 QUIET = Plan()
@@ -287,8 +289,9 @@ class _Run:
 
     async def _work(self, life: Life) -> None:
         async with anyio.create_task_group() as tasks:
+            told = self.plan.post.notifications if self.plan.post else None
             start, plan = StartDaemon(HERE, "0.1.0"), self.plan
-            tasks.start_soon(life.core.run, start, plan.declared, plan.hooks)
+            tasks.start_soon(life.core.run, start, plan.declared, plan.hooks, told)
             with anyio.CancelScope() as self._talk:
                 await self._script(life)
             if self._talk.cancelled_caught:
@@ -339,7 +342,8 @@ class _Run:
         ids = CountedIds(self._number + 1000)
         hooked = self.plan.hooks is not None or ledger.state.hooks.configured
         after = AfterHooks(ledger, runner) if hooked else None
-        return Parts(actors, self.plan.limits, clock, ids, after)
+        alarms = self.plan.post.surroundings if self.plan.post else None
+        return Parts(actors, self.plan.limits, clock, ids, after, alarms)
 
     def look_behind(self, loop: VirtualLoop) -> None:
         """I10: when a life has ended nothing of it is left, and no error went unheard."""

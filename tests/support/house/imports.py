@@ -25,6 +25,7 @@ PURE = frozenset(
         "decimal",
         "difflib",
         "enum",
+        "fnmatch",
         "fractions",
         "functools",
         "hashlib",
@@ -57,6 +58,7 @@ class Room(Struct, frozen=True):
 
 
 OF_TYPES = (
+    "events.alarms",
     "events.comparisons",
     "events.copies",
     "events.hooks",
@@ -86,6 +88,7 @@ HOUSE: Mapping[str, Room] = {
     "events.differences": Room((), ("msgspec",), pure=True),
     "events.keyspace": Room((), ("msgspec",), pure=True),
     "events.types": Room(OF_TYPES, ("msgspec",), pure=True),
+    "events.alarms": Room((), ("msgspec",), pure=True),
     "events.comparisons": Room((), ("msgspec",), pure=True),
     "events.copies": Room((), ("msgspec",), pure=True),
     "events.hooks": Room((), ("msgspec",), pure=True),
@@ -109,6 +112,7 @@ HOUSE: Mapping[str, Room] = {
     # The rules of a policy are written once, for the file and for commands.
     "daemon.config": Room(
         (
+            "events.alarms",
             "daemon.config",
             "daemon.bech32",
             "daemon.rates",
@@ -131,6 +135,7 @@ HOUSE: Mapping[str, Room] = {
             *TRUTH,
             "projections",
             "daemon.actors.hooks",
+            "daemon.actors.alarms",
             "daemon.actors.scheduler",
             "daemon.actors.worker",
             "daemon.board",
@@ -281,6 +286,8 @@ HOUSE: Mapping[str, Room] = {
         ("msgspec", "anyio", "click", "rich"),
     ),
     "daemon.app": Room(FLOORS, ("msgspec", "anyio", "structlog", "aiohttp", "redis")),
+    # A process of its own: what apprise loads is never in the daemon.
+    "daemon.herald": Room((), ("msgspec", "apprise")),
 }
 """The row with the longest name that a module's begins with holds for it: ``daemon.storage.s3``
 is also for ``daemon.storage.s3_parts``. Beside its row, a file that became a folder may import
@@ -289,7 +296,7 @@ what is in its own folder."""
 HOMES: Mapping[str, tuple[str, ...]] = {
     "sqlite3": ("events",),  # L7: nothing outside may know what the log is kept in
     "subprocess": ("daemon.valkey", "daemon.hooks", "daemon.cli", "daemon.app"),
-    "logging": ("daemon.app",),  # everybody else uses structlog
+    "logging": ("daemon.app", "daemon.herald"),  # everybody else uses structlog
     "http": ("daemon.client", "daemon.api", "daemon.app"),
     "aiohttp.web": ("daemon.api", "daemon.app"),  # S3 knows the errors of aiohttp, not its server
 }

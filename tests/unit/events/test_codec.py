@@ -91,6 +91,12 @@ GOLDEN = (
     "hook-started-1",
     "hook-ran-1",
     "backup-verified-3",
+    "notifications-set-1",
+    "alarm-raised-1",
+    "alarm-cleared-1",
+    "notification-queued-1",
+    "notification-sent-1",
+    "notification-failed-1",
 )
 
 
