@@ -35,6 +35,7 @@ from events.facts import (
 )
 from events.imports import ImportEvent
 from events.moves import KeysWish, RestoreMethod
+from events.prices import PricesSet
 from events.proofs import (
     BackupVerified,
     VerificationAbandoned,
@@ -362,6 +363,7 @@ Event = (
     | ExportEvent
     | ComparisonEvent
     | ImportEvent
+    | PricesSet
 )
 
 
@@ -370,5 +372,7 @@ def stream_of(event: Event) -> Stream:
     if isinstance(
         event, DaemonStarted | DaemonStopped | VaultExamined | LogWentBack | LogRecovered
     ):
+        return INSTALLATION
+    if isinstance(event, PricesSet):
         return INSTALLATION
     return cache_stream(event.cache)

@@ -9,6 +9,7 @@ from daemon.answers.recovery import Recover, Recoverable, RecoveredAnswer
 from daemon.answers.retention import Forecast, Retained
 from daemon.answers.schedule import Schedule
 from daemon.answers.undo import UndoPlan, UndoRequest
+from daemon.answers.usage import UsageMonth, UsageMonths
 from daemon.api import (
     check,
     commands,
@@ -25,6 +26,7 @@ from daemon.api import (
     streams,
     undoing,
     uploads,
+    usage,
 )
 from daemon.api.asked import Asked
 from daemon.api.openapi import Document, document
@@ -103,6 +105,24 @@ ROUTES: tuple[Route, ...] = (
         Schedule,
         schedule.schedule,
         query=schedule.ScheduleQuery,
+    ),
+    Route(
+        "GET",
+        "/v1/usage",
+        "viewer",
+        "What was stored in a month, for how long, and what it cost; of the running one a forecast",
+        UsageMonth,
+        usage.usage,
+        query=usage.UsageQuery,
+    ),
+    Route(
+        "GET",
+        "/v1/usage/months",
+        "viewer",
+        "The same of several months, oldest first",
+        UsageMonths,
+        usage.months,
+        query=usage.UsageMonthsQuery,
     ),
     Route("GET", "/v1/caches", "viewer", "All caches", answers.Caches, queries.caches),
     Route("GET", "/v1/caches/{name}", "viewer", "One cache", answers.CacheDetail, queries.cache),

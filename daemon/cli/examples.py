@@ -69,6 +69,11 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "restore undo": ("valkeep restore undo orders --plan", "valkeep restore undo orders --wait"),
     "retention simulate": ("valkeep retention simulate orders --days 30",),
     "retention why": ("valkeep retention why orders/nightly",),
+    "usage": (
+        "valkeep usage",
+        "valkeep usage --month 2026-03 --cache orders",
+        "valkeep usage --months 12 --csv > usage.csv",
+    ),
     "events": ("valkeep events --cache orders --follow",),
     "audit export": ("valkeep audit export > history.ndjson",),
     "audit verify": ("valkeep audit verify",),

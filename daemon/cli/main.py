@@ -45,6 +45,7 @@ class Root(Tree):
         "backup": Branch("daemon.cli.backup", "backup", "Make, list, show and delete backups."),
         "restore": Branch("daemon.cli.restore", "restore", "Restore a backup into a cache."),
         "retention": Branch("daemon.cli.retention", "retention", "Which backups go when, and why."),
+        "usage": Branch("daemon.cli.usage", "usage", "What was stored when, and what it cost."),
         "events": Branch("daemon.cli.event", "events", "What happened, by whom and when."),
         "audit": Branch("daemon.cli.audit", "audit", "Prove that nobody edited the history."),
         "recover": Branch("daemon.cli.recover", "recover", "Bring back what a lost log has left."),

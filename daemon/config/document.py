@@ -14,6 +14,7 @@ from msgspec import Struct
 from msgspec.structs import fields
 
 from daemon.config.lines import Place, locate
+from daemon.config.prices import unquoted
 from daemon.config.problem import ConfigError, Problem, Wrong, near_miss
 from daemon.config.rules import LATER, TEXTS
 from daemon.config.settings import Config, ExportConfig, PolicyConfig, VaultConfig
@@ -133,7 +134,7 @@ def _section(place: Place, table: Table, shape: type[Struct]) -> Found:
 def _setting(place: Place, value: object, *, shape: object) -> Found:
     wrong = misfit(value, shape=shape)
     if wrong is not None:
-        yield place, wrong
+        yield place, unquoted(_pattern(place), value) or wrong
     elif isinstance(value, list):
         for index, element in enumerate(value):
             yield from _text_rule((*place, index), element)

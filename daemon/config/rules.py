@@ -10,6 +10,7 @@ from ipaddress import ip_address
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from daemon.bech32 import Bech32Error, decode
+from daemon.config.prices import OF_PRICES
 from daemon.config.problem import Wrong
 from daemon.rates import ALLOWED as RATE_ALLOWED
 from daemon.rates import BadRate, rate
@@ -370,6 +371,7 @@ TEXTS: Mapping[str, Rule] = {
     "caches.*.tls_server_name": server_name,
     "caches.*.bandwidth": bandwidth,
     **OF_EXPORTS,
+    **OF_PRICES,
 }
 """The rule of each text; an element of a list has its list's."""
 

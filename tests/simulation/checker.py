@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from events import codec
 from events.envelope import Record
-from tests.simulation import doubts, invariants, restores, rules, twice, verdicts
+from tests.simulation import doubts, invariants, restores, rules, storing, twice, verdicts
 from tests.simulation.invariants import Invariant
 from tests.simulation.view import View
 
@@ -30,6 +30,7 @@ AT_THE_END = (
     *rules.AUTO_AT_THE_END,
     *twice.AT_THE_END,
     *restores.AT_THE_END,
+    *storing.AT_THE_END,
 )
 EVERY = {each.__name__ for each in (*AFTER_EVENTS, *AFTER_EFFECTS, *AT_THE_END)}
 

@@ -10,11 +10,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from daemon.api.metrics import Scrape, exposition
 from daemon.api.views import Moment
 from events.facts import Occurrence
+from events.prices import PricesSet, VaultPrice
 from events.types import BackupFailed, WindowMissed
 from projections.checks import Line
 from projections.state import State
 from tests.support.given import NOON, given
-from tests.support.samples import B1, B2, FOR_GOOD, ORDERS, complete, registered
+from tests.support.samples import B1, B2, FOR_GOOD, MAIN, ORDERS, complete, registered
 
 PACKAGING = Path(__file__).parents[3] / "packaging"
 RULES = PACKAGING / "prometheus" / "valkeep.rules.yml"
@@ -63,6 +64,14 @@ def test_figures_are_what_the_log_says() -> None:
     at = told["valkeep_last_backup_timestamp_seconds", "cache=orders"]
     assert abs(at - NOON.timestamp()) < 60
     assert ("valkeep_last_good_timestamp_seconds", "cache=orders") not in told
+
+
+def test_prices_are_beside_the_bytes() -> None:
+    """With what is stored, a monitoring system can tell what storing costs at present."""
+    told = scraped(given(PricesSet("EUR", {MAIN: VaultPrice("0.023")}), registered(), *complete()))
+
+    assert told["valkeep_vault_price_per_gb_month", "currency=EUR vault=main"] == 0.023
+    assert told["valkeep_stored_bytes", "cache=orders kind=manual vault=main"] == 50
 
 
 def test_names_keep_the_conventions() -> None:

@@ -87,6 +87,7 @@ GOLDEN = (
     "import-completed-1",
     "import-failed-1",
     "restore-failed-2",
+    "prices-set-1",
 )
 
 
