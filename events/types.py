@@ -37,6 +37,7 @@ from events.facts import (
 from events.hooks import HookEvent, HooksSet
 from events.imports import ImportEvent
 from events.moves import KeysWish, RestoreMethod
+from events.prices import PricesSet
 from events.proofs import (
     BackupVerified,
     VerificationAbandoned,
@@ -366,6 +367,7 @@ Event = (
     | ImportEvent
     | HookEvent
     | AlarmEvent
+    | PricesSet
 )
 
 
@@ -377,6 +379,7 @@ _OF_INSTALLATION = (
     | LogRecovered
     | HooksSet
     | AlarmRecord
+    | PricesSet
 )
 
 

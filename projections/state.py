@@ -17,6 +17,7 @@ from events.envelope import Envelope, IdempotencyKey
 from events.facts import START, BackupId, CacheName, InstallationId, Position, RestoreId, Stream
 from events.hooks import HookEvent
 from events.imports import ImportEvent
+from events.prices import PricesSet
 from events.proofs import (
     BackupVerified,
     VerificationAbandoned,
@@ -30,6 +31,7 @@ from events.types import (
     BackupAbandoned,
     BackupCancelled,
     BackupCompleted,
+    BackupDeleted,
     BackupRequested,
     BackupSkipped,
     CacheReconfigured,
@@ -38,6 +40,7 @@ from events.types import (
     CacheSuspended,
     DaemonStarted,
     DaemonStopped,
+    DeletionRequested,
     Event,
     PolicySet,
     RestoreCompleted,
@@ -47,6 +50,7 @@ from events.types import (
     RestoreRequested,
     RestoreStarted,
     RetentionExpired,
+    SnapshotTaken,
     VaultExamined,
     WindowMissed,
 )
@@ -65,6 +69,7 @@ from projections import (
     restores,
     slots,
     tally,
+    usage,
     vaults,
 )
 from projections.alarms import Book
@@ -78,9 +83,19 @@ from projections.recovery import Recovery
 from projections.restores import Restores
 from projections.slots import Slots
 from projections.tally import Tallies
+from projections.usage import OF_USAGE, Usage
 from projections.vaults import Vaults
 
 LEAP = timedelta(days=30)
+_FREQUENT = (
+    AttemptStarted,
+    SnapshotTaken,
+    BackupCompleted,
+    BackupRequested,
+    DeletionRequested,
+    BackupDeleted,
+)
+"""Most of a log is these: they need not be compared with every other event first."""
 
 
 class Answered(Struct, frozen=True):
@@ -129,6 +144,7 @@ class State(Struct, frozen=True):
     tallies: Tallies = Map()
     hooks: Hooks = Hooks()
     alarms: Book = Book()
+    usage: Usage = Usage()
 
 
 def evolve(state: State, envelope: Envelope, event: Event) -> State:
@@ -145,12 +161,12 @@ def evolve(state: State, envelope: Envelope, event: Event) -> State:
         hooks=hooks.evolve(state.hooks, state.catalog, envelope, event),
         alarms=_alarms(state, envelope, event),
     )
+    if isinstance(event, _FREQUENT):
+        return _backup(state, envelope, event)
     if isinstance(event, HookEvent | AlarmRecord | RetentionExpired):
         return state
-    if isinstance(event, ProofEvent | ExportEvent | ComparisonEvent):
+    if isinstance(event, ProofEvent | ExportEvent | ComparisonEvent | ImportEvent):
         return _reader(state, envelope, event)
-    if isinstance(event, ImportEvent):
-        return _import(state, event)
     match event:
         case DaemonStarted() | DaemonStopped() | VaultExamined() | LogWentBack() | LogRecovered():
             return _installation(state, envelope, event)
@@ -160,6 +176,8 @@ def evolve(state: State, envelope: Envelope, event: Event) -> State:
             without = state.slots.delete(event.cache) if event.cache in state.slots else state.slots
             changed = caches.evolve(state.caches, envelope, event)
             return replace(state, caches=changed, slots=without)
+        case PricesSet():
+            return replace(state, usage=usage.priced(state.usage, envelope, event))
         case WindowMissed():
             return replace(state, slots=slots.evolve(state.slots, envelope, event))
         case (
@@ -176,9 +194,13 @@ def evolve(state: State, envelope: Envelope, event: Event) -> State:
 
 
 def _reader(
-    state: State, envelope: Envelope, event: ProofEvent | ExportEvent | ComparisonEvent
+    state: State,
+    envelope: Envelope,
+    event: ProofEvent | ExportEvent | ComparisonEvent | ImportEvent,
 ) -> State:
-    """What only reads backups, and holds them meanwhile."""
+    """What only reads backups, and holds them meanwhile; and what tells of imports."""
+    if isinstance(event, ImportEvent):
+        return _import(state, event)
     if isinstance(event, ExportEvent):
         return _export(state, envelope, event)
     if isinstance(event, ComparisonEvent):
@@ -257,7 +279,12 @@ def _backup(state: State, envelope: Envelope, event: catalog.CatalogEvent) -> St
         marked = slots.evolve(marked, envelope, event)
     before = catalog.get(state.catalog, event.cache, event.backup_id)
     held = _held(state.held, event.backup_id, _copied(backup) - _copied(before))
-    return replace(state, catalog=changed, open_backups=is_open, slots=marked, held=held)
+    used = state.usage
+    if type(event) in OF_USAGE:
+        used = usage.evolve(used, envelope, before=before, after=backup)
+    return replace(
+        state, catalog=changed, open_backups=is_open, slots=marked, held=held, usage=used
+    )
 
 
 def _copied(backup: Backup | None) -> int:

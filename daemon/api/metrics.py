@@ -160,6 +160,7 @@ def _of_vaults(scrape: Scrape) -> Iterator[Metric]:
             free.add_metric([vault], reach.free_bytes)
     yield up
     yield free
+    yield _prices(scrape.moment)
 
 
 def _of_host(host: HostView | None) -> Iterator[Metric]:
@@ -183,6 +184,16 @@ def _of_host(host: HostView | None) -> Iterator[Metric]:
         if value is not None:
             family.add_metric([], value)
         yield family
+
+
+def _prices(moment: Moment) -> Metric:
+    """With the bytes stored it tells what storing costs at present; `valkeep usage` counts it."""
+    told = ("vault_price_per_gb_month", "What 2^30 bytes stored for a month cost in the vault now")
+    family = _gauge(told, "vault", "currency")
+    for tariff in moment.state.usage.tariffs[-1:]:
+        for name, price in sorted(tariff.vaults.items()):
+            family.add_metric([name, tariff.currency or ""], float(price.per_gb_month))
+    return family
 
 
 def _verdicts(lines: tuple[Line, ...]) -> Metric:

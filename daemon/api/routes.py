@@ -13,6 +13,7 @@ from daemon.answers.report import Report
 from daemon.answers.retention import Forecast, Retained
 from daemon.answers.schedule import Schedule
 from daemon.answers.undo import UndoPlan, UndoRequest
+from daemon.answers.usage import UsageMonth, UsageMonths
 from daemon.api import (
     check,
     commands,
@@ -33,6 +34,7 @@ from daemon.api import (
     streams,
     undoing,
     uploads,
+    usage,
 )
 from daemon.api.asked import Asked
 from daemon.api.openapi import Document, document
@@ -145,6 +147,24 @@ ROUTES: tuple[Route, ...] = (
         Report,
         report.report,
         query=report.ReportQuery,
+    ),
+    Route(
+        "GET",
+        "/v1/usage",
+        "viewer",
+        "What was stored in a month, for how long, and what it cost; of the running one a forecast",
+        UsageMonth,
+        usage.usage,
+        query=usage.UsageQuery,
+    ),
+    Route(
+        "GET",
+        "/v1/usage/months",
+        "viewer",
+        "The same of several months, oldest first",
+        UsageMonths,
+        usage.months,
+        query=usage.UsageMonthsQuery,
     ),
     Route("GET", "/v1/caches", "viewer", "All caches", answers.Caches, queries.caches),
     Route("GET", "/v1/caches/{name}", "viewer", "One cache", answers.CacheDetail, queries.cache),

@@ -11,6 +11,7 @@ from daemon.api.sentences_of_copies import of_copy, of_suspicion
 from daemon.api.sentences_of_exports import of_export
 from daemon.api.sentences_of_hooks import of_hook
 from daemon.api.sentences_of_imports import of_import
+from daemon.api.sentences_of_prices import of_prices
 from daemon.api.sentences_proof import of_proof
 from daemon.api.sentences_recovery import of_recovery
 from events.alarms import AlarmEvent
@@ -18,6 +19,7 @@ from events.comparisons import ComparisonEvent
 from events.copies import CopyEvent
 from events.hooks import HookEvent
 from events.imports import ImportEvent
+from events.prices import PricesSet
 from events.proofs import (
     BackupVerified,
     VerificationAbandoned,
@@ -96,6 +98,8 @@ def sentence(event: Event) -> str:
             return _of_installation(event)
         case CacheRegistered() | CacheReconfigured() | CacheSuspended() | CacheRemoved():
             return _of_cache(event)
+        case PricesSet():
+            return of_prices(event)
         case BackupRequested():
             return _asked_for(event)
         case PolicySet() | BackupDeferred() | BackupSkipped() | WindowMissed():

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from daemon.app.prices import prices_of
 from daemon.commands import DeclaredCache, ReconcileCaches, ReconcileHooks
 from daemon.config import Config, default_config, load
 from daemon.config.folders import user_folders
@@ -23,13 +24,14 @@ class Settings(Struct, frozen=True):
     file: Path | None
 
     def declared(self) -> ReconcileCaches:
-        """The caches that the file declares, with their policies, as the ledger takes them (C3)."""
+        """What the file declares as the ledger takes it: caches, policies (C3), prices (S3)."""
         policies = self.config.policies
         caches = tuple(
             DeclaredCache(name, settings, policies.get(name))
             for name, settings in sorted(self.config.caches.items())
         )
-        return ReconcileCaches(caches, str(self.file or "the configuration"))
+        file = str(self.file or "the configuration")
+        return ReconcileCaches(caches, file, prices_of(self.config))
 
     def hooks(self) -> ReconcileHooks:
         """The hooks that the file has, as the ledger takes them."""

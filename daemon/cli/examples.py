@@ -89,6 +89,11 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     ),
     "notify list": ("valkeep notify list",),
     "notify test": ("valkeep notify test", "valkeep notify test oncall"),
+    "usage": (
+        "valkeep usage",
+        "valkeep usage --month 2026-03 --cache orders",
+        "valkeep usage --months 12 --csv > usage.csv",
+    ),
     "events": ("valkeep events --cache orders --follow",),
     "audit export": ("valkeep audit export > history.ndjson",),
     "audit verify": ("valkeep audit verify",),

@@ -64,6 +64,7 @@ class Root(Tree):
         "report": Branch("daemon.cli.report.command", "report", "Make a page of the last days."),
         "hooks": Branch("daemon.cli.hooks", "hooks", "Commands of yours, before and after."),
         "notify": Branch("daemon.cli.notify", "notify", "Who is told of what, and does it arrive?"),
+        "usage": Branch("daemon.cli.usage", "usage", "What was stored when, and what it cost."),
         "events": Branch("daemon.cli.event", "events", "What happened, by whom and when."),
         "audit": Branch("daemon.cli.audit", "audit", "Prove that nobody edited the history."),
         "recover": Branch("daemon.cli.recover", "recover", "Bring back what a lost log has left."),

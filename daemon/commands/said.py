@@ -23,6 +23,7 @@ from events.facts import (
     VerificationId,
 )
 from events.moves import ExportedFile, ExportId
+from events.prices import PricesSet
 
 
 class RecordCache(Struct, frozen=True):
@@ -42,10 +43,14 @@ class DeclaredCache(Struct, frozen=True):
 
 
 class ReconcileCaches(Struct, frozen=True):
-    """Make the log agree with the caches that the configuration declares (C3)."""
+    """Make the log agree with the caches and the prices that the configuration declares (C3, S3).
+
+    Without prices nothing is said of them.
+    """
 
     declared: tuple[DeclaredCache, ...]
     file: str
+    prices: PricesSet | None = None
 
 
 class StartDaemon(Struct, frozen=True):

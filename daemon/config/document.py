@@ -15,6 +15,7 @@ from msgspec.structs import fields
 
 from daemon.config.lines import Place, locate
 from daemon.config.notify import ChannelConfig
+from daemon.config.prices import unquoted
 from daemon.config.problem import ConfigError, Problem, Wrong, near_miss
 from daemon.config.rules import LATER
 from daemon.config.settings import Config, ExportConfig, HookConfig, PolicyConfig, VaultConfig
@@ -137,7 +138,7 @@ def _section(place: Place, table: Table, shape: type[Struct]) -> Found:
 def _setting(place: Place, value: object, *, shape: object) -> Found:
     wrong = misfit(value, shape=shape)
     if wrong is not None:
-        yield place, wrong
+        yield place, unquoted(_pattern(place), value) or wrong
     elif isinstance(value, list):
         for index, element in enumerate(value):
             yield from _text_rule((*place, index), element)

@@ -44,7 +44,7 @@ class VaultConfig(Struct, frozen=True, forbid_unknown_fields=True):
     Without keys the usual AWS chain finds them. ``addressing`` is how S3 requests name the
     bucket; ``auto`` is by path where there is an `endpoint_url`, else by host. With recipients
     what is stored is encrypted to them; reading it takes an identity of one of them. From
-    `checksum` on it says how the bucket is to keep what is stored.
+    `checksum` on it says how the bucket is to keep what is stored, and at last what that costs.
     """
 
     url: str
@@ -66,6 +66,8 @@ class VaultConfig(Struct, frozen=True, forbid_unknown_fields=True):
     storage_class: str = "STANDARD"
     object_lock: Literal["governance", "compliance"] | None = None
     object_lock_days: Annotated[int, Meta(ge=1, le=36_500)] | None = None
+    price_per_gb_month: str | None = None
+    minimum_days: Annotated[int, Meta(ge=0, le=36_500)] | None = None
 
 
 class ExportConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -168,6 +170,12 @@ class MetricsConfig(Struct, frozen=True, forbid_unknown_fields=True):
     listen: str = ""
 
 
+class PricesConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """``[prices]``: what the prices of all vaults are in."""
+
+    currency: str | None = None
+
+
 class TimeoutConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """``[timeouts]``: when a cache is given up on; a stall is a time without a single byte.
 
@@ -202,6 +210,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     imports: ImportsConfig = ImportsConfig()
     metrics: MetricsConfig = MetricsConfig()
     notify: NotifyConfig = NotifyConfig()
+    prices: PricesConfig = PricesConfig()
 
 
 def default_config(*, data_home: Path, runtime_dir: Path, state_home: Path) -> Config:

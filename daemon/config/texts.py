@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from daemon.config import notify
 from daemon.config.hooks import cache_pattern, timeout, word
 from daemon.config.loopback import loopback
+from daemon.config.prices import OF_PRICES
 from daemon.config.rules import (
     Rule,
     absolute_path,
@@ -113,5 +114,6 @@ TEXTS: Mapping[str, Rule] = {
     **OF_EXPORTS,
     **OF_HOOKS,
     **OF_NOTIFY,
+    **OF_PRICES,
 }
 """The rule of each text; an element of a list has its list's."""

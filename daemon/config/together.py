@@ -12,6 +12,7 @@ from daemon.config.exports import inside_vaults
 from daemon.config.hooks import of_hooks
 from daemon.config.lines import Place
 from daemon.config.notify import of_channels, of_notify
+from daemon.config.prices import of_prices
 from daemon.config.problem import Wrong, near_miss
 from daemon.config.rules import told
 from daemon.config.settings import VaultConfig
@@ -20,7 +21,9 @@ from projections.policy import window_unfit, windows_unfit
 Table = Mapping[str, object]
 Found = Iterator[tuple[Place, Wrong]]
 
-_S3_ONLY = frozenset(VaultConfig.__struct_fields__) - {"url", "recipients", "identity_file"}
+_S3_ONLY = frozenset(VaultConfig.__struct_fields__) - {
+    *("url", "recipients", "identity_file", "price_per_gb_month", "minimum_days")
+}
 _NO_VAULT = Wrong(
     "there is no vault, so backups have nowhere to go",
     'Add one: [vaults.main] with url = "file:///var/backups/valkeep".',
@@ -33,6 +36,7 @@ def contradictions(document: Table) -> Found:
     if not vaults:
         yield ("vaults",), _NO_VAULT
     yield from _shared_places(vaults)
+    yield from of_prices(document, vaults)
     for name, vault in vaults.items():
         for own, wrong in _of_vault(vault):
             yield ("vaults", name, *own), wrong

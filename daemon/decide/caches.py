@@ -19,6 +19,7 @@ from daemon.decide.decision import (
     log_is_whole,
 )
 from daemon.decide.policies import changed, declared_events, policy_events
+from daemon.decide.prices import price_events
 from daemon.decide.schedule import settled
 from daemon.decide.verifications import given_up
 from daemon.errors import Rejected
@@ -48,7 +49,9 @@ def decide(
         case RemoveCache():
             return Decision(_removed(state, command))
         case ReconcileCaches():
-            return Decision(_reconciled(state, command, context), frozenset({INSTALLATION}))
+            prices = price_events(state, command.prices)
+            events = (*prices, *_reconciled(state, command, context))
+            return Decision(events, frozenset({INSTALLATION}))
 
 
 def _recorded_with_policy(

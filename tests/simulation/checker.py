@@ -7,7 +7,16 @@ from collections.abc import Iterable
 
 from events import codec
 from events.envelope import Record
-from tests.simulation import doubts, hook_rules, invariants, restores, rules, twice, verdicts
+from tests.simulation import (
+    doubts,
+    hook_rules,
+    invariants,
+    restores,
+    rules,
+    storing,
+    twice,
+    verdicts,
+)
 from tests.simulation.invariants import Invariant
 from tests.simulation.view import View
 
@@ -33,6 +42,7 @@ AT_THE_END = (
     *twice.AT_THE_END,
     *restores.AT_THE_END,
     *hook_rules.AT_THE_END,
+    *storing.AT_THE_END,
 )
 EVERY = {each.__name__ for each in (*AFTER_EVENTS, *AFTER_EFFECTS, *AT_THE_END)}
 

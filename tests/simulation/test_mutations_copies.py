@@ -75,6 +75,11 @@ def nothing_is_guarded(patch: Patch) -> None:
     patch.setattr("projections.retention._guarded", lambda *_: frozenset())
 
 
+def what_went_is_counted(patch: Patch) -> None:
+    """Bytes that are gone from a vault are counted for ever."""
+    patch.setattr("projections.usage.gone", lambda usage, *_: usage)
+
+
 DELETIONS = tuple(partial(deleted_while_copied, seconds=tick / 50) for tick in range(20))
 TWICE: tuple[Script, ...] = (copied,)
 MUTATIONS = [
@@ -82,6 +87,7 @@ MUTATIONS = [
     Mutation("manifest_of_a_copy_is_last", data_is_not_copied, stories=TWICE),
     Mutation("copies_have_a_record", copies_come_before_the_record, stories=TWICE),
     Mutation("the_read_are_left_alone", readers_are_overlooked, stories=DELETIONS),
+    Mutation("usage_is_what_lies_there", what_went_is_counted, stories=(copied_and_deleted,)),
     Mutation("copies_go_with_their_backup", copies_stay, stories=(copied_and_deleted,)),
     Mutation("nothing_lies_beside_copies", tries_are_not_cleared, KILLED, TWICE),
     Mutation("falls_are_suspected", nothing_is_suspect, stories=(fallen,)),

@@ -11,11 +11,12 @@ from daemon.answers.standing import ReachView, Vitals
 from daemon.api.metrics import Scrape, exposition
 from daemon.api.views import Moment
 from events.facts import Occurrence
+from events.prices import PricesSet, VaultPrice
 from events.types import BackupFailed, WindowMissed
 from projections.checks import Line
 from projections.state import State
 from tests.support.given import NOON, given
-from tests.support.samples import B1, B2, FOR_GOOD, ORDERS, complete, registered
+from tests.support.samples import B1, B2, FOR_GOOD, MAIN, ORDERS, complete, registered
 from tests.support.screens import HOST
 
 PACKAGING = Path(__file__).parents[3] / "packaging"
@@ -80,6 +81,14 @@ def test_what_was_measured_is_told() -> None:
     assert "valkeep_data_dir_free_bytes 3.3" in text
     assert "valkeep_resident_memory_bytes 8.8" in text
     assert "valkeep_spool_bytes 0.0" in text
+
+
+def test_prices_are_beside_the_bytes() -> None:
+    """With what is stored, a monitoring system can tell what storing costs at present."""
+    told = scraped(given(PricesSet("EUR", {MAIN: VaultPrice("0.023")}), registered(), *complete()))
+
+    assert told["valkeep_vault_price_per_gb_month", "currency=EUR vault=main"] == 0.023
+    assert told["valkeep_stored_bytes", "cache=orders kind=manual vault=main"] == 50
 
 
 def test_names_keep_the_conventions() -> None:

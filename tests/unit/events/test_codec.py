@@ -97,6 +97,7 @@ GOLDEN = (
     "notification-queued-1",
     "notification-sent-1",
     "notification-failed-1",
+    "prices-set-1",
 )
 
 
