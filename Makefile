@@ -1,4 +1,4 @@
-# The whole developer interface: demo, test, soak, lint, bench.
+# The whole developer interface: demo, test, soak, lint, docs, bench.
 PYTHON ?= python3
 VENV := .venv
 MINUTES ?= 10
@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Tests wait for servers about half of the time.
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
-.PHONY: demo test soak lint bench clean
+.PHONY: demo test soak lint docs bench clean
 
 demo: $(VENV)/.ready
 	@$(BIN)/valkeep demo
@@ -22,6 +22,10 @@ lint: $(VENV)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The pages that are made of the program; tells the names of those that it wrote.
+docs: $(VENV)/.ready
+	@$(BIN)/python -m tests.docs
 
 bench: $(VENV)/.ready
 	$(BIN)/python -m benchmarks

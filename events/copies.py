@@ -23,26 +23,26 @@ class _CopyEvent(Struct, frozen=True, forbid_unknown_fields=True):
 class CopyRequested(_CopyEvent, frozen=True, tag="copy-requested/1"):
     """A copy is wanted; recorded before its first byte is written (S1).
 
-    One wanted by the cache's `copy_to` is given up when that no longer names the vault.
+    One `wanted_by` the cache's `copy_to` is given up when that no longer names the vault.
     """
 
     wanted_by: Literal["copy_to", "command"]
 
 
 class CopyStarted(_CopyEvent, frozen=True, tag="copy-started/1"):
-    """One try begins; the backup is being read until it ends (A11)."""
+    """One try begins, the `attempt` counted from 1; the backup is read until it ends (A11)."""
 
     attempt: int
 
 
 class CopyCompleted(_CopyEvent, frozen=True, tag="copy-completed/1"):
-    """The manifest is in the vault, byte for byte the backup's own: the copy exists."""
+    """The copy exists, with its manifest: `stored_bytes` in all, byte for byte the backup's."""
 
     stored_bytes: int
 
 
 class CopyFailed(_CopyEvent, frozen=True, tag="copy-failed/1"):
-    """One try failed; the next begins from zero, not before `retry_at` (R7)."""
+    """One `attempt` failed; the next begins from zero, not before `retry_at` (R7)."""
 
     attempt: int
     failure: Failure

@@ -8,13 +8,18 @@ from msgspec import field
 from events.fact import Fact
 
 ComparisonId = NewType("ComparisonId", str)
+"""The comparison's id."""
 Difference = Literal["added", "removed", "expired", "changed", "ttl"]
 """``expired`` is gone because its TTL ended in between, ``removed`` for any other reason; ``ttl``
 has another TTL, or has one no more, and the same value."""
 
 
 class KeyCounts(Fact, frozen=True):
-    """How many keys are the same on both sides, and how many differ, and how."""
+    """How many keys are the ``same`` on both sides, and how many differ, and how.
+
+    ``added`` are only on the second, ``removed`` only on the first, ``expired`` too, because their
+    TTL ended in between. ``changed`` have another value, ``ttl`` only another TTL, or one no more.
+    """
 
     same: int = 0
     added: int = 0
@@ -42,7 +47,8 @@ class ComparisonResult(Fact, frozen=True):
     ``types`` counts only what differs, by the type that a key had first, or got. ``first_at`` and
     ``second_at`` are the instants at which the two sides are compared, each by its server's clock:
     a key whose TTL had ended by then was not there. ``names`` are so many as were kept to be
-    asked for. ``notes`` tell what could not be compared.
+    asked for. ``notes`` tell what could not be compared. ``engine`` loaded both sides, which took
+    ``load_seconds`` of the ``seconds`` in all. ``functions_differ`` is of libraries of functions.
     """
 
     counts: KeyCounts

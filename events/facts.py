@@ -19,10 +19,15 @@ CacheName = NewType("CacheName", str)
 BackupName = NewType("BackupName", str)
 """1 to 100 characters, ``[A-Za-z][A-Za-z0-9._-]*`` (rule M1)."""
 BackupId = NewType("BackupId", str)
+"""The backup's id: the instant at which it was asked for, and a random part."""
 RestoreId = NewType("RestoreId", str)
+"""The restore's id."""
 VerificationId = NewType("VerificationId", str)
+"""The verification's id."""
 InstallationId = NewType("InstallationId", str)
+"""Which installation: made once, and written into its vaults (S2)."""
 VaultName = NewType("VaultName", str)
+"""The vault, as the configuration calls it."""
 ShardName = NewType("ShardName", str)
 """``0000``, ``0001`` … in slot order; a cache of one shard has ``0000``."""
 Stream = NewType("Stream", str)
@@ -50,11 +55,14 @@ def cache_stream(cache: CacheName) -> Stream:
 
 
 class CacheSettings(Fact, frozen=True):
-    """How to reach a cache and where its backups go. Never holds a secret.
+    """How to reach a cache by its `url`, and where its backups go. Never holds a secret.
 
-    The files of TLS are named by absolute paths of the daemon's host (DESIGN 9). `copy_to` is a
-    second vault that completed backups are copied to, `bandwidth` the most bytes per second that
-    its backups send to their vault, as it is written in the configuration (V7).
+    `source` and `node` are wishes: what is used is recorded with each snapshot. The password is in
+    the file `password_file` or the variable `password_env`. `tls_ca_file`, `tls_cert_file` and
+    `tls_key_file` are absolute paths of the daemon's host (DESIGN 9), `tls_server_name` the name in
+    the server's certificate. `copy_to` is a second vault that completed backups are copied to,
+    `bandwidth` the most bytes per second that its backups send to their vault, as it is written in
+    the configuration (V7).
     """
 
     url: str
@@ -81,9 +89,10 @@ class Window(Fact, frozen=True):
 class Policy(Fact, frozen=True, omit_defaults=False):
     """A cache's auto-backup settings; stored whole, so that defaults may change.
 
-    `retention_days` 1 to 730 (A2), `retries` 0 to 10 (A3), `timezone` an IANA name (A4),
-    `keep_last` the scheduled backups that retention never deletes (A11). A backup whose keys or
-    bytes fell by more than `suspect_drop_percent` is suspect; 0 turns that off.
+    `auto` says whether any are made, `verify` which of them are proven. `retention_days` 1 to 730
+    (A2), `retries` 0 to 10 (A3), `timezone` an IANA name (A4), `keep_last` the scheduled backups
+    that retention never deletes (A11). A backup whose keys or bytes fell by more than
+    `suspect_drop_percent` is suspect; 0 turns that off.
     """
 
     auto: bool = False
@@ -119,6 +128,13 @@ class ServerFacts(Fact, frozen=True):
 
     Sources: ``INFO``, ``CONFIG GET``, ``MODULE LIST``, ``FUNCTION LIST``, ``ACL LIST``
     (names only). ``unknown`` names what the node refused to tell.
+
+    `engine` and `version` are as it calls itself, `run_id` is another after each start. `role` and
+    `replicas` are its place, `replication_id` and `replication_offset` its place in the stream.
+    `used_memory_bytes`, `maxmemory_bytes` (0: no limit) and `system_memory_bytes` are of that
+    moment, as are `keys` by database; it has so many `databases`. `aof`, `cluster` and `sentinel`
+    say what is switched on, or watches it. `modules`, `functions` and `acl_users` are names,
+    `settings` those that change what data means or whether it fits (R2).
     """
 
     engine: Literal["valkey", "redis"]
@@ -144,7 +160,7 @@ class ServerFacts(Fact, frozen=True):
 
 
 class NodeFacts(Fact, frozen=True):
-    """Which node of a cache a snapshot comes from (DESIGN 5), and the reason in words.
+    """Which node of a cache a snapshot comes from (DESIGN 5), its `role`, and the `reason`.
 
     `address` is ``HOST:PORT`` or a socket's path; `lag_bytes` is how far a replica was behind
     its primary when it was chosen.
@@ -157,7 +173,7 @@ class NodeFacts(Fact, frozen=True):
 
 
 class SourceChoice(Fact, frozen=True):
-    """Which snapshot source will be used, and the reason in words."""
+    """Which snapshot `source` will be used, and the `reason` in words."""
 
     source: Literal["bgsave", "replication"]
     reason: str
@@ -182,6 +198,9 @@ class SnapshotFacts(Fact, frozen=True):
     ``rdb_created_at`` is the RDB's own ``ctime`` field. ``fork_seconds`` is how long the
     engine's child lived, ``None`` where the engine does not tell. With ``imported`` no server was
     asked: ``server`` is then what the RDB itself tells, and names the rest in ``unknown``.
+    ``taken_at`` is the snapshot's instant, which retention counts from. ``source`` was used for
+    that ``reason``, and gave an RDB of ``rdb_version``. ``copy_on_write_bytes`` is what the fork
+    cost in memory.
     """
 
     server: ServerFacts
@@ -197,7 +216,10 @@ class SnapshotFacts(Fact, frozen=True):
 
 
 class RdbTotals(Fact, frozen=True):
-    """What the RDB checker counted in the plain bytes; ``by`` names the engine that read them."""
+    """What the RDB checker counted in the plain bytes; ``by`` names the engine that read them.
+
+    All ``keys``, those with an expiry (``expires``), and the ``highest_database`` that has any.
+    """
 
     keys: int
     expires: int
@@ -208,8 +230,8 @@ class RdbTotals(Fact, frozen=True):
 class StoredFacts(Fact, frozen=True):
     """What lies in the vault for one backup; the blocks themselves are in the manifest only.
 
-    ``sha256`` is of the plain RDB bytes, ``manifest_sha256`` of the manifest as stored, both
-    hexadecimal. ``totals`` is ``None`` where no
+    ``sha256`` is of the ``plain_bytes`` of the RDB, ``manifest_sha256`` of the manifest as stored,
+    both hexadecimal; ``stored_bytes`` lie in so many ``blocks``. ``totals`` is ``None`` where no
     engine could read the bytes, and ``unread`` then says why: that lowers the proof, it
     is no failure. ``recipients`` are the age recipients that it is encrypted to; none means
     that it is not encrypted.
@@ -228,6 +250,8 @@ class StoredFacts(Fact, frozen=True):
 class Receipt(Fact, frozen=True):
     """Proof that a stored backup was read, parsed or loaded (DESIGN 7); times in seconds.
 
+    It reached that ``level``, of all ``stored_bytes``; ``notes`` are what else is to be known, and
+    ``keys_per_database`` what was loaded.
     ``plain_bytes`` are those whose SHA-256 and CRC-64 were found right: 0 where only the stored
     blocks could be checked, for want of an identity. ``keys`` and ``expired`` are what ``engine``
     reports, ``read_seconds`` how long reading took in all, ``load_seconds`` until a private engine
@@ -252,7 +276,7 @@ class Receipt(Fact, frozen=True):
 
 
 class Failure(Fact, frozen=True):
-    """Why something failed, in words for a person, and what to do next.
+    """Why something failed: a stable ``code``, a ``message`` for a person, a ``hint`` what to do.
 
     ``permanent`` failures are not worth another try before somebody changes something.
     """
@@ -267,7 +291,7 @@ VaultDeed = Literal["open", "write", "read", "list", "upload", "delete", "sweep"
 
 
 class VaultFault(Fact, frozen=True):
-    """Something that a vault does not let us do, found out by doing it to an object of our own.
+    """A `deed` that a vault does not let us do, found out by doing it to an object of our own.
 
     ``open`` is looking whose vault it is; ``upload`` is beginning a multipart upload, and
     ``sweep`` listing unfinished ones and giving them up.
@@ -314,7 +338,8 @@ FindingLevel = Literal["blocker", "warning"]
 class Finding(Fact, frozen=True):
     """One line of a restore plan (rule R2), with the figures that led to it.
 
-    ``forcible`` says whether ``--force CODE`` may override a blocker.
+    ``code`` and ``level`` are the rule's, ``message`` and ``hint`` for a person. ``forcible`` says
+    whether ``--force CODE`` may override a blocker.
     """
 
     code: str
@@ -331,7 +356,8 @@ class RestorePlan(Fact, frozen=True):
     clients will see, and what to type if our host dies in the middle. ``seconds`` is how long it
     will take, from what ``seconds_basis`` names; ``peak_bytes`` the memory that the target needs
     at most. ``consequences`` are sentences on failure, AOF and replicas. ``keys`` counts what a
-    restore by keys found, where it looked.
+    restore by keys (``method``) found, where it looked. The target has ``target_keys`` now;
+    ``safety_backup`` says that they are saved first.
     """
 
     findings: tuple[Finding, ...]
@@ -349,7 +375,13 @@ class RestorePlan(Fact, frozen=True):
 
 
 class RestoreResult(Fact, frozen=True):
-    """What a completed restore left (R6, R9); ``durability`` is a sentence for a person."""
+    """What a completed restore left (R6, R9); ``durability`` is a sentence for a person.
+
+    ``keys`` by database, and the ``evicted_keys`` that did not stay. The data was served after
+    ``served_seconds``, all was done after ``total_seconds``. Between safety backup and restore lay
+    ``lost_offset_bytes`` of writes, where nothing was frozen. ``warnings`` are to be read.
+    ``moved`` counts what a restore by keys did.
+    """
 
     keys: dict[int, int]
     evicted_keys: int

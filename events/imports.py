@@ -20,8 +20,8 @@ class _ImportEvent(Struct, frozen=True, forbid_unknown_fields=True):
 class ImportRequested(_ImportEvent, frozen=True, tag="import-requested/1"):
     """The backup that was requested just now is to be made of what lies at `source`.
 
-    That is as one would type it, and never holds a secret. What comes from a ``client`` does not
-    outlive its connection.
+    That is as one would type it, and never holds a secret. What comes from a ``client`` (`kind`)
+    does not outlive its connection.
     """
 
     kind: ImportKind
@@ -29,7 +29,7 @@ class ImportRequested(_ImportEvent, frozen=True, tag="import-requested/1"):
 
 
 class ImportCompleted(_ImportEvent, frozen=True, tag="import-completed/1"):
-    """What came was whole, an engine's checker could read it, and it is a backup now."""
+    """The RDB from `source` is a backup: `plain_bytes` with that `sha256`, all of them read."""
 
     source: str
     plain_bytes: int
@@ -37,7 +37,7 @@ class ImportCompleted(_ImportEvent, frozen=True, tag="import-completed/1"):
 
 
 class ImportFailed(_ImportEvent, frozen=True, tag="import-failed/1"):
-    """There is no backup of it, and will be none; what was stored of it is swept."""
+    """Of `source` there is no backup, and will be none; what was stored of it is swept."""
 
     source: str
     failure: Failure

@@ -9,6 +9,7 @@ from typing import Literal, NewType
 from events.fact import Fact
 
 ExportId = NewType("ExportId", str)
+"""The export's id."""
 RestoreMethod = Literal["replication", "keys"]
 OnConflict = Literal["replace", "skip", "fail"]
 TtlTreatment = Literal["keep", "shift", "strip"]
@@ -21,9 +22,9 @@ class KeysWish(Fact, frozen=True):
     """Which keys a restore by keys brings over, and how (DESIGN 7).
 
     ``patterns`` are globs as in ``KEYS``, any of which may fit (none: all keys); ``database`` is
-    the only one to take, or None. ``ttl`` keeps instants as they are, shifts them by the backup's
-    age, or strips them. ``rename_prefix`` is put before each key's name. ``keys_per_second`` is
-    the most to write, 0 without a limit.
+    the only one to take, or None. ``on_conflict`` is for keys that are there. ``ttl`` keeps
+    instants as they are, shifts them by the backup's age, or strips them. ``rename_prefix`` is put
+    before each key's name. ``keys_per_second`` is the most to write, 0 without a limit.
     """
 
     patterns: tuple[str, ...] = ()
@@ -53,7 +54,10 @@ class KeysMoved(Fact, frozen=True):
 
 
 class ExportedFile(Fact, frozen=True):
-    """One plain RDB file of an export: where it is, and what is in it."""
+    """One plain RDB file of an export: of which ``shard``, at which ``place``, and what is in it.
+
+    So many ``plain_bytes``, whose SHA-256 is ``sha256``.
+    """
 
     shard: str
     place: str
@@ -64,9 +68,10 @@ class ExportedFile(Fact, frozen=True):
 class ImportedFrom(Fact, frozen=True):
     """Where an imported RDB came from, as it was when it was read.
 
-    ``source`` is as one would type it, and never holds a secret; of a client's bytes it is what
-    the client says. ``version`` is an ETag, or what a file system has instead. ``notes`` say what
-    is to be known of how it was read.
+    ``source`` of that ``kind`` is as one would type it, and never holds a secret; of a client's
+    bytes it is what the client says. It had ``size_bytes`` and was last ``changed_at`` that
+    instant, where that is known. ``version`` is an ETag, or what a file system has instead.
+    ``notes`` say what is to be known of how it was read.
     """
 
     kind: ImportKind

@@ -21,20 +21,20 @@ class _VerificationEvent(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class VerificationRequested(_VerificationEvent, frozen=True, tag="verification-requested/1"):
-    """Somebody, or the policy, wants a receipt; `quick` asks for the level ``hashes`` alone."""
+    """Somebody, or the policy (`cause`), wants a receipt; `quick` asks for ``hashes`` alone."""
 
     cause: Literal["command", "policy"]
     quick: bool = False
 
 
 class VerificationStarted(_VerificationEvent, frozen=True, tag="verification-started/1"):
-    """One try begins, from zero (R7)."""
+    """One try begins, from zero (R7); `attempt` counts them from 1."""
 
     attempt: int
 
 
 class VerificationPutOff(_VerificationEvent, frozen=True, tag="verification-put-off/1"):
-    """A try came to nothing for a reason that says nothing of the backup; another follows."""
+    """A try failed in a way that says nothing of the backup; another follows at `retry_at`."""
 
     failure: Failure
     retry_at: datetime

@@ -19,7 +19,10 @@ from events.facts import (
 
 
 class BackupRecovered(Struct, frozen=True, forbid_unknown_fields=True, tag="backup-recovered/2"):
-    """A backup that the vault holds and the log had lost; all of this is from its manifest (L6)."""
+    """A backup that the vault holds and the log had lost; all of this is from its manifest (L6).
+
+    It was made by the `attempt` of that number, at `created_at`, and was of that `kind`.
+    """
 
     cache: CacheName
     backup_id: BackupId

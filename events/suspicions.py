@@ -13,7 +13,8 @@ class Suspicion(Fact, frozen=True):
     """How far a scheduled backup fell below the median of the last good ones before it.
 
     `compared` is how many those were, `percent` the fall that the policy allowed, and `reason`
-    the same in words. Keys are those of all databases, bytes those of the plain RDB.
+    the same in words. It has `keys` in all databases and an RDB of `plain_bytes`; the medians were
+    `median_keys` and `median_plain_bytes`.
     """
 
     keys: int

@@ -25,7 +25,7 @@ class _ExportEvent(Struct, frozen=True, forbid_unknown_fields=True):
 class ExportRequested(_ExportEvent, frozen=True, tag="export-requested/1"):
     """Somebody wants plain RDB files of a backup; it is held until the end.
 
-    `destination` is where to: a URL, or what a client says of itself; it never holds a secret.
+    `destination` of that `kind` is a URL, or what a client says of itself; never with a secret.
     `entry` names the ``[exports]`` entry that has the keys. `vault` is the one to read from, where
     that is said. `replace` allows to overwrite what has the same name there. One to a ``client``
     does not outlive its connection.
@@ -39,7 +39,7 @@ class ExportRequested(_ExportEvent, frozen=True, tag="export-requested/1"):
 
 
 class ExportCompleted(_ExportEvent, frozen=True, tag="export-completed/1"):
-    """Every file is whole in its place, each checked like a restore's bytes (R5)."""
+    """Every file is whole in its place, checked like a restore's bytes (R5), after `seconds`."""
 
     files: tuple[ExportedFile, ...]
     seconds: float

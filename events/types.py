@@ -52,14 +52,14 @@ from events.transfers import ExportEvent
 
 
 class DaemonStarted(Struct, frozen=True, forbid_unknown_fields=True, tag="daemon-started/1"):
-    """The daemon came up; at most one a minute, so that a restart loop grows no log."""
+    """The daemon came up, in that `version`; at most once a minute: restart loops grow no log."""
 
     installation: InstallationId
     version: str
 
 
 class DaemonStopped(Struct, frozen=True, forbid_unknown_fields=True, tag="daemon-stopped/1"):
-    """The daemon went down in good order."""
+    """The daemon went down in good order; `reason` is what it was told."""
 
     reason: str
 
@@ -90,7 +90,7 @@ class CacheRegistered(_CacheEvent, frozen=True, tag="cache-registered/3"):
 
 
 class CacheReconfigured(_CacheEvent, frozen=True, tag="cache-reconfigured/3"):
-    """A cache's settings changed; a suspended cache is in service again."""
+    """A cache's settings changed, by command or (`declared`) by the `file`; suspension is over."""
 
     settings: CacheSettings
     declared: bool = False
@@ -99,7 +99,7 @@ class CacheReconfigured(_CacheEvent, frozen=True, tag="cache-reconfigured/3"):
 
 
 class CacheSuspended(_CacheEvent, frozen=True, tag="cache-suspended/1"):
-    """A declared cache left the configuration file (C3): no new backups, nothing deleted."""
+    """A declared cache is gone from its file (`reason`): no new backups, nothing deleted (C3)."""
 
     reason: str
 
@@ -109,14 +109,14 @@ class CacheRemoved(_CacheEvent, frozen=True, tag="cache-removed/1"):
 
 
 class PolicySet(_CacheEvent, frozen=True, tag="policy-set/2"):
-    """A cache's auto-backup settings are these from now on, by command or by the file."""
+    """A cache's auto-backup settings are these, by command or (`declared`) by the file."""
 
     policy: Policy
     declared: bool = False
 
 
 class BackupRequested(_CacheEvent, frozen=True, tag="backup-requested/2"):
-    """Somebody or something wants a backup; `restore_id` is set for a safety backup (R4).
+    """A backup of that `kind` is wanted; `restore_id` is set for a safety backup (R4).
 
     An auto backup serves an `occurrence`, if there is one, and no attempt at it starts at or
     after `start_before`: both are fixed here, whatever becomes of the policy.
@@ -132,28 +132,28 @@ class BackupRequested(_CacheEvent, frozen=True, tag="backup-requested/2"):
 
 
 class BackupDeferred(_CacheEvent, frozen=True, tag="backup-deferred/1"):
-    """An auto backup's instant has come and it has to wait, inside its window (A7)."""
+    """An auto backup's instant has come and it has to wait for `reason`, in its window (A7)."""
 
     backup_id: BackupId
     reason: str
 
 
 class BackupSkipped(_CacheEvent, frozen=True, tag="backup-skipped/1"):
-    """An auto backup was not begun before its window closed, though we were there (A7, A8)."""
+    """An auto backup was not begun before its window closed; `reason` says why (A7, A8)."""
 
     backup_id: BackupId
     reason: str
 
 
 class WindowMissed(_CacheEvent, frozen=True, tag="window-missed/1"):
-    """An occurrence passed while we were not there, or could not act (A9)."""
+    """An occurrence passed without us; `reason` says whether we were away or could not act (A9)."""
 
     occurrence: Occurrence
     reason: str
 
 
 class AttemptStarted(_CacheEvent, frozen=True, tag="attempt-started/1"):
-    """One try begins; recorded before the first byte is written (S1)."""
+    """One `attempt` (from 1) begins; recorded before the first byte is written (S1)."""
 
     backup_id: BackupId
     attempt: int
@@ -175,7 +175,10 @@ class BackupCompleted(_CacheEvent, frozen=True, tag="backup-completed/2"):
 
 
 class BackupFailed(_CacheEvent, frozen=True, tag="backup-failed/1"):
-    """One attempt failed; what follows is `RetryScheduled` or `BackupAbandoned`."""
+    """One `attempt` failed; what follows is `RetryScheduled` or `BackupAbandoned`.
+
+    The `cause` is the daemon itself, where its end cut the attempt off.
+    """
 
     backup_id: BackupId
     attempt: int
@@ -184,14 +187,14 @@ class BackupFailed(_CacheEvent, frozen=True, tag="backup-failed/1"):
 
 
 class RetryScheduled(_CacheEvent, frozen=True, tag="retry-scheduled/1"):
-    """Another attempt will be made, not before this instant (the decided value)."""
+    """Another attempt will be made, not before `retry_at` (the decided value)."""
 
     backup_id: BackupId
     retry_at: datetime
 
 
 class BackupAbandoned(_CacheEvent, frozen=True, tag="backup-abandoned/1"):
-    """No more attempts will be made; the reason says which limit was met."""
+    """No more attempts will be made; `reason` says which limit was met."""
 
     backup_id: BackupId
     reason: str
@@ -205,7 +208,7 @@ class BackupCancelled(_CacheEvent, frozen=True, tag="backup-cancelled/1"):
 
 
 class LeftoversStuck(_CacheEvent, frozen=True, tag="leftovers-stuck/1"):
-    """A call of these attempts has not returned; `doing` is what it was to do.
+    """A call of these `attempts` has not returned; `doing` is what it was to do.
 
     What they left is swept when it has, or after a restart, and nothing else waits for that.
     """
@@ -226,7 +229,10 @@ class LeftoversSwept(_CacheEvent, frozen=True, tag="leftovers-swept/2"):
 
 
 class RetentionExpired(_CacheEvent, frozen=True, tag="retention-expired/1"):
-    """A backup's retention is over, and why; its `DeletionRequested` follows (A2)."""
+    """A backup's retention is over; its `DeletionRequested` follows (A2).
+
+    It was of `taken_at`, the policy kept `retention_days`, and `reason` is the rule in words.
+    """
 
     backup_id: BackupId
     taken_at: datetime
@@ -235,7 +241,7 @@ class RetentionExpired(_CacheEvent, frozen=True, tag="retention-expired/1"):
 
 
 class DeletionRequested(_CacheEvent, frozen=True, tag="deletion-requested/1"):
-    """A backup is to go; it is no longer listed, and deletion is tried until it succeeds."""
+    """A backup is to go, for that `reason`; it is no longer listed, and deletion is tried on."""
 
     backup_id: BackupId
     reason: Literal["command", "retention", "cache-removed"]
@@ -257,7 +263,9 @@ class RestoreRequested(_RestoreEvent, frozen=True, tag="restore-requested/3"):
     """Somebody wants a backup's data in a running cache; the backup is held until the end.
 
     `vault` is the one to read from, where that is said: the backup's own, or a copy's. `keys` is
-    there for the method of that name. `undoes` is the restore that this one takes back (R7).
+    there for the `method` of that name. `undoes` is the restore that this one takes back (R7).
+    `replace` says that a target with data was meant (R3), `safety_backup` that one is made first,
+    and `force` names the blockers to override.
     """
 
     backup_id: BackupId
@@ -272,18 +280,18 @@ class RestoreRequested(_RestoreEvent, frozen=True, tag="restore-requested/3"):
 
 
 class RestorePlanned(_RestoreEvent, frozen=True, tag="restore-planned/2"):
-    """The plan that will be followed, overrides included (R2)."""
+    """The plan that will be followed; `forced` names the blockers that were overridden (R2)."""
 
     plan: RestorePlan
     forced: tuple[str, ...] = ()
 
 
 class RestoreStarted(_RestoreEvent, frozen=True, tag="restore-started/1"):
-    """Committed before the target's first setting is changed; holds every old value (R4).
+    """Committed before the target's first setting is changed; `old_settings` has old values (R4).
 
     `listener` is the address that the target will be told to replicate from, `changes` the
     settings that will be set, and `replication_id` the fresh one that we will answer with: a
-    target that shows it has loaded the backup. None of them is a secret.
+    target that shows it has loaded the backup; `run_id` is the target's. None of them is a secret.
     """
 
     run_id: str

@@ -32,7 +32,7 @@ _LONGEST = 500
 
 
 class PlainQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which shard (the only one), from which vault (its own), and where to, for the log."""
+    """Which `shard` (the only one), from which `vault` (its own); `destination` is for the log."""
 
     shard: str | None = None
     vault: str | None = None

@@ -29,9 +29,9 @@ LAST_WORD_SECONDS = 1.0
 
 
 class ImportQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which cache the backup will belong to, its name, and where the client has the bytes from.
+    """The `cache` that the backup will belong to, and where the client has it from (`source`).
 
-    Without a name it gets one by itself.
+    Without a `name` it gets one by itself.
     """
 
     cache: str

@@ -49,6 +49,19 @@ HARD_END_SECONDS = 25
 
 ANSWER_SECONDS = 0.5
 """Until the caller who asked for a recovery has its answer."""
+AT_RESTART = (
+    "daemon",
+    "roles",
+    "restore",
+    "engine",
+    "storage",
+    "spool",
+    "timeouts",
+    "imports",
+)
+"""Sections of the configuration that hold from the start on; a reload takes over all others."""
+AT_ONCE = ("bandwidth",)
+"""But for these settings of ``[daemon]``."""
 
 
 class Run(Struct, frozen=True):
@@ -208,16 +221,7 @@ async def _reload(daemon: Daemon, run: Run) -> None:
         return
     restart = [
         name
-        for name in (
-            "daemon",
-            "roles",
-            "restore",
-            "engine",
-            "storage",
-            "spool",
-            "timeouts",
-            "imports",
-        )
+        for name in AT_RESTART
         if _at_start(settings.config, name) != _at_start(run.settings.config, name)
     ]
     log.info("configuration reloaded", takes_effect_at_restart=restart)
@@ -226,4 +230,5 @@ async def _reload(daemon: Daemon, run: Run) -> None:
 def _at_start(config: Config, section: str) -> object:
     """A section but for what is taken over at once."""
     found: object = getattr(config, section)
-    return structs.replace(found, bandwidth="") if isinstance(found, DaemonConfig) else found
+    at_once = dict.fromkeys(AT_ONCE, "")
+    return structs.replace(found, **at_once) if isinstance(found, DaemonConfig) else found

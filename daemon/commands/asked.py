@@ -29,7 +29,7 @@ class PolicyChange(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class AddCache(Struct, frozen=True, forbid_unknown_fields=True, tag="add-cache"):
-    """Put a cache under backup; it is probed at once unless `probe` is false (C2)."""
+    """Put a cache under backup as `name`; it is probed at once unless `probe` is false (C2)."""
 
     name: str
     url: str
@@ -49,10 +49,10 @@ class AddCache(Struct, frozen=True, forbid_unknown_fields=True, tag="add-cache")
 
 
 class SetCache(Struct, frozen=True, forbid_unknown_fields=True, tag="set-cache"):
-    """Change a cache's settings; what is null stays as it is.
+    """Change the settings of the cache `name`; what is null stays as it is.
 
     An empty `copy_to`, `password_file`, `password_env`, `tls_…` or `bandwidth` takes the setting
-    away.
+    away. Without `probe` nobody looks at the cache.
     """
 
     name: str
@@ -73,62 +73,62 @@ class SetCache(Struct, frozen=True, forbid_unknown_fields=True, tag="set-cache")
 
 
 class SetPolicy(Struct, frozen=True, forbid_unknown_fields=True, tag="set-policy"):
-    """Change a cache's auto-backup settings (A1-A4, A11)."""
+    """Change the auto-backup settings (`policy`) of a `cache` (A1-A4, A11)."""
 
     cache: str
     policy: PolicyChange
 
 
 class RemoveCache(Struct, frozen=True, forbid_unknown_fields=True, tag="remove-cache"):
-    """Remove a cache: its auto backups are deleted, manual ones stay (A10, M2)."""
+    """Remove the cache of that `name`: its auto backups are deleted, manual ones stay (A10, M2)."""
 
     name: str
 
 
 class RequestBackup(Struct, frozen=True, forbid_unknown_fields=True, tag="request-backup"):
-    """Make a manual backup of a cache under a name (M1)."""
+    """Make a manual backup of a `cache` under a `name` (M1)."""
 
     cache: str
     name: str
 
 
 class RequestAutoBackup(Struct, frozen=True, forbid_unknown_fields=True, tag="request-auto-backup"):
-    """Make an auto backup of a cache now, by its policy (A5b)."""
+    """Make an auto backup of a `cache` now, by its policy (A5b)."""
 
     cache: str
 
 
 class DeleteBackup(Struct, frozen=True, forbid_unknown_fields=True, tag="delete-backup"):
-    """Delete a backup, given by id, unique prefix of one, or ``CACHE/NAME``."""
+    """Delete a `backup`, given by id, unique prefix of one, or ``CACHE/NAME``."""
 
     backup: str
 
 
 class CancelBackup(Struct, frozen=True, forbid_unknown_fields=True, tag="cancel-backup"):
-    """End a backup that waits or is being made, by id, unique prefix of one, or ``CACHE/NAME``."""
+    """End a `backup` that waits or is being made; by id, prefix of one, or ``CACHE/NAME``."""
 
     backup: str
 
 
 class RequestCopy(Struct, frozen=True, forbid_unknown_fields=True, tag="request-copy"):
-    """Copy a backup into another vault: `to`, or where its cache's `copy_to` says."""
+    """Copy a `backup` into another vault: `to`, or where its cache's `copy_to` says."""
 
     backup: str
     to: str | None = None
 
 
 class AcknowledgeBackup(Struct, frozen=True, forbid_unknown_fields=True, tag="acknowledge-backup"):
-    """Say that a suspect backup is as it should be: it counts as good from now on."""
+    """Say that a suspect `backup` is as it should be: it counts as good from now on."""
 
     backup: str
 
 
 class RequestRestore(Struct, frozen=True, forbid_unknown_fields=True, tag="request-restore"):
-    """Restore a backup into a running cache.
+    """Restore a `backup` into a running cache, `to`; without `safety_backup` none is made first.
 
     `replace` allows a target that holds keys (R3); `force` names blockers to override (R2).
     `vault` has a copy of the backup to read from; null is the backup's own. `keys` says which
-    keys go over, and how, by the method ``keys``.
+    keys go over, and how, by the `method` ``keys``.
     """
 
     backup: str
@@ -142,7 +142,7 @@ class RequestRestore(Struct, frozen=True, forbid_unknown_fields=True, tag="reque
 
 
 class UndoRestore(Struct, frozen=True, forbid_unknown_fields=True, tag="undo-restore"):
-    """Bring back what the newest restore into a cache replaced: its safety backup (R7).
+    """Bring back what the newest restore into a `cache` replaced: its safety backup (R7).
 
     `restore_id` is that restore, as the caller has seen it; with another one since, it is refused.
     `replace`, `force` and `vault` are those of a restore; null as `method` is the one that was
@@ -158,7 +158,7 @@ class UndoRestore(Struct, frozen=True, forbid_unknown_fields=True, tag="undo-res
 
 
 class RequestExport(Struct, frozen=True, forbid_unknown_fields=True, tag="request-export"):
-    """Write plain RDB files of a backup to `destination` (S4).
+    """Write plain RDB files of a `backup` to `destination` (S4).
 
     That is ``s3://…`` or ``file:///…``, or ``NAME`` or ``NAME/FOLDER`` of an ``[exports]`` entry.
     `vault` has a copy of the backup to read from; null is the backup's own. `entry` names the
@@ -173,7 +173,7 @@ class RequestExport(Struct, frozen=True, forbid_unknown_fields=True, tag="reques
 
 
 class RequestImport(Struct, frozen=True, forbid_unknown_fields=True, tag="request-import"):
-    """Keep an RDB that the daemon can reach as a manual backup of a cache (S4).
+    """Keep an RDB that the daemon can reach as a manual backup of a `cache` (S4).
 
     `source` is ``s3://BUCKET/KEY``, ``file:///PATH`` on the daemon's host, or ``ENTRY/KEY`` below
     an ``[exports]`` entry. Without a `name` it gets one by itself.
@@ -187,7 +187,7 @@ class RequestImport(Struct, frozen=True, forbid_unknown_fields=True, tag="reques
 class RequestVerification(
     Struct, frozen=True, forbid_unknown_fields=True, tag="request-verification"
 ):
-    """Prove a backup as far as can be; `quick` stops at the hashes."""
+    """Prove a `backup` as far as can be; `quick` stops at the hashes."""
 
     backup: str
     quick: bool = False

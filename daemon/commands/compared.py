@@ -7,7 +7,7 @@ from events.facts import Failure
 
 
 class RequestComparison(Struct, frozen=True, forbid_unknown_fields=True, tag="request-comparison"):
-    """Tell what differs from a backup to `to`: another backup, or the name of a cache, live.
+    """Tell what differs from a `backup` to `to`: another backup, or the name of a cache, live.
 
     `keys` are globs, any of which may fit; `database` is the only one to look at. With `names`
     so many names of each kind of difference are kept for a while, and all of them with 0; that
@@ -22,7 +22,7 @@ class RequestComparison(Struct, frozen=True, forbid_unknown_fields=True, tag="re
 
 
 class CancelComparison(Struct, frozen=True, forbid_unknown_fields=True, tag="cancel-comparison"):
-    """End a comparison that has not ended."""
+    """End a `comparison` that has not ended; its id."""
 
     comparison: str
 

@@ -1,6 +1,8 @@
 """The runbook, followed by a stranger: each section's commands bring the data back."""
 
 import os
+import shutil
+import signal
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -11,6 +13,7 @@ import redis.asyncio
 from msgspec import Struct, structs
 
 from daemon.answers import CacheDetail
+from daemon.commands import PolicyChange, SetPolicy
 from daemon.valkey.engine import Engine, find_engines
 from tests.support.daemon import DaemonProcess, directory_vault, installation
 from tests.support.new_servers import New
@@ -38,6 +41,10 @@ class Night(Struct, frozen=True):
     async def lose(self) -> None:
         """The accident."""
         await asked(self.primary.port, "FLUSHALL")
+
+    async def reloaded(self) -> bool:
+        """Whether the daemon has read its configuration again."""
+        return "configuration reloaded" in self.daemon.output()
 
     async def url(self) -> str:
         """Where Valkeep thinks the cache is."""
@@ -215,6 +222,60 @@ async def test_the_host_is_gone(
         assert KEYS == await held(night.new.port)
         assert 2 == len(await fresh.listed())
         assert "after-the-move" in printed["valkeep events --cache shop"]
+
+
+async def test_backups_fail(night: Night) -> None:
+    """The look names the failure and the right hint, and the next backup is made."""
+    await night.daemon.command(SetPolicy("shop", PolicyChange(auto=True)))
+    await night.primary.kill()
+    await night.replica.kill()
+    failed = await night.daemon.backup("shop", name="vain")
+    await night.primary.start()
+
+    printed = await night.reader.follow(PAGE, "Backups fail")
+
+    assert "failed" == failed.phase
+    assert "vain" in printed["valkeep backup list shop --all"]
+    assert failed.failure is not None
+    assert failed.failure.message[:20] in printed["valkeep status"]
+    assert 2 == len(await night.daemon.listed())
+
+
+async def test_the_vault_is_full(night: Night) -> None:
+    """What is deleted makes room, and a new backup is there."""
+    await night.daemon.command(SetPolicy("shop", PolicyChange(auto=True)))
+
+    printed = await night.reader.follow(PAGE, "The vault or the disk is full")
+
+    assert "manual" in printed["valkeep retention why shop/nightly"]
+    assert ["auto"] == [one.kind for one in await night.daemon.listed()]
+
+
+async def test_keys_were_rotated(night: Night) -> None:
+    """With the new password in its file the next backup is made."""
+    night.new.directory.with_suffix(".password").write_text("correct-horse")
+    for port in (night.primary.port, night.replica.port):
+        await asked(port, "CONFIG", "SET", "masterauth", "correct-horse")
+        await asked(port, "CONFIG", "SET", "requirepass", "correct-horse")
+
+    printed = await night.reader.follow(PAGE, "Keys were rotated")
+
+    assert 2 == len(await night.daemon.listed())
+    assert "PROBLEM cache" not in printed["valkeep doctor"]
+
+
+async def test_the_bucket_has_moved(night: Night, short_path: Path) -> None:
+    """The copy of a vault is the vault, when the configuration says so."""
+    shutil.copytree(short_path / "v", short_path / "w")
+    night.daemon.configure(directory_vault(short_path / "w"))
+    night.daemon.signal(signal.SIGHUP)
+    await until(night.reloaded, "the new place to be taken over")
+    shutil.rmtree(short_path / "v")
+
+    printed = await night.reader.follow(PAGE, "The bucket has moved")
+
+    assert "loaded" in printed["valkeep backup verify shop/nightly --wait"]
+    assert "PROBLEM vault" not in printed["valkeep doctor"]
 
 
 def test_every_section_is_followed() -> None:
