@@ -58,6 +58,8 @@ class Channel(Fact, frozen=True, omit_defaults=False):
 
     Of what belongs to no cache every channel is told. `recovered` and `weekly` say whether it is
     told what has been mended, and the weekly summary. Stored whole, so that defaults may change.
+    `name` is the channel's. `on` are the kinds of news that it gets, `caches` names or patterns
+    (none: all), `level` the least that it is told of.
     """
 
     name: ChannelName
@@ -72,6 +74,8 @@ class Manner(Fact, frozen=True, omit_defaults=False):
     """How all channels are told; times in seconds, `weekly` as ``mon 09:00`` or empty.
 
     `host` is what messages call this installation, `timezone` the clocks that they show.
+    `group_wait` is how long the first news waits for others, `repeat_every` after how long what
+    still stands is said again.
     """
 
     host: str = ""
@@ -93,7 +97,12 @@ class NotificationsSet(AlarmRecord, frozen=True, tag="notifications-set/1"):
 
 
 class AlarmRaised(AlarmRecord, frozen=True, tag="alarm-raised/1"):
-    """Something does not stand as it should, or is worse, or other, than it was said to be."""
+    """Something does not stand as it should, or is worse, or other, than it was said to be.
+
+    `kind` is one of the kinds that a channel chooses by, `level` how bad it is, `code` the rule or
+    the failure, `message` and `hint` are for a person. `channel` is set where the alarm is that one
+    does not take messages.
+    """
 
     alarm: AlarmKey
     kind: str
@@ -112,7 +121,10 @@ class AlarmCleared(AlarmRecord, frozen=True, tag="alarm-cleared/1"):
 
 
 class Telling(Fact, frozen=True):
-    """What a message tells of one alarm: that it stands or not, and how often it was raised."""
+    """What a message tells of one alarm: that it stands or not, and how often it was raised.
+
+    `times` is how often it was raised, `standing` whether it still stands.
+    """
 
     alarm: AlarmKey
     times: int
@@ -124,6 +136,8 @@ class NotificationQueued(AlarmRecord, frozen=True, tag="notification-queued/1"):
 
     `tells` are the alarms in it, `upto` the last record whose notice was looked at; `week` is the
     instant that a weekly summary was for.
+    `notification_id` is its id, `channel` where it goes, `purpose` why it is sent, `level` the
+    worst in it; `title` and `text` are what is delivered.
     """
 
     notification_id: NotificationId
@@ -138,19 +152,30 @@ class NotificationQueued(AlarmRecord, frozen=True, tag="notification-queued/1"):
 
 
 class _Delivery(AlarmRecord, frozen=True):
+    """What all of these events have.
+
+    `notification_id` is the message's, `channel` where it goes.
+    """
+
     notification_id: NotificationId
     channel: ChannelName
 
 
 class NotificationSent(_Delivery, frozen=True, tag="notification-sent/1"):
-    """The other side took the message; `service` is what kind of place that is."""
+    """The other side took the message; `service` is what kind of place that is.
+
+    `attempt` is the try that it took, from 1.
+    """
 
     service: str
     attempt: int
 
 
 class NotificationFailed(_Delivery, frozen=True, tag="notification-failed/1"):
-    """A try at delivery failed; the next is not before `retry_at`, or it is given up."""
+    """A try at delivery failed; the next is not before `retry_at`, or it is given up.
+
+    `attempt` is the try that failed, from 1.
+    """
 
     attempt: int
     failure: Failure

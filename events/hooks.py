@@ -23,6 +23,9 @@ class Hook(Fact, frozen=True):
     """A hook as far as the log knows it: not its arguments, which may hold what is secret.
 
     `caches` are names or patterns with ``*``, any of which may fit.
+    `name` is the section's, `when` the occasion, `program` an absolute path. It may take
+    `timeout_seconds`; `on_failure` says whether its failure stops what it was before. `kinds` of
+    backups it is for, and `run_on` the ends that it follows.
     """
 
     name: str
@@ -36,14 +39,20 @@ class Hook(Fact, frozen=True):
 
 
 class HooksSet(Struct, frozen=True, forbid_unknown_fields=True, tag="hooks-set/1"):
-    """These hooks are configured from now on, in this order; of others nothing is due any more."""
+    """These hooks are configured from now on, in this order; of others nothing is due any more.
+
+    `file` is the configuration that says so.
+    """
 
     hooks: tuple[Hook, ...]
     file: str
 
 
 class _HookEvent(Struct, frozen=True, forbid_unknown_fields=True):
-    """`work_id` is the backup's or the restore's; `attempt` that of a backup, 0 before any."""
+    """`work_id` is the backup's or the restore's; `attempt` that of a backup, 0 before any.
+
+    `hook` is its name, `when` the occasion.
+    """
 
     cache: CacheName
     hook: str
@@ -62,6 +71,7 @@ class HookEnding(Fact, frozen=True):
     """How a hook ended; `error` says why it could not be started, or what went wrong beside it.
 
     `output` is the end of what it printed, without control characters.
+    `result` is how it ended, after `seconds`; `exit_code` or `signal` is there where it had one.
     """
 
     result: HookResult

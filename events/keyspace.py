@@ -19,6 +19,7 @@ class KeyAmount(Fact, frozen=True):
     """Some keys: how many, what they take in memory, and how many elements they hold.
 
     A string has no elements. ``bytes`` are what a private engine says of its own memory.
+    ``keys`` of them hold ``elements`` in all.
     """
 
     keys: int = 0
@@ -33,6 +34,7 @@ class KeyspaceFacts(Fact, frozen=True):
     Not all were also ``seen`` when there was not time enough for it: then each key that was, but
     for the largest, stands for several. ``encodings`` are named as ``hash listpack``. Keys that
     end while they are counted are in ``keys`` only.
+    It took ``seconds``.
     """
 
     keys: int

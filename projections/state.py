@@ -98,6 +98,11 @@ _FREQUENT = (
 """Most of a log is these: they need not be compared with every other event first."""
 
 
+_OfInstallation = (
+    DaemonStarted | DaemonStopped | VaultExamined | LogWentBack | LogRecovered | PricesSet
+)
+
+
 class Answered(Struct, frozen=True):
     """An idempotency key that has been used: for which body, and the records it led to (L4)."""
 
@@ -167,17 +172,15 @@ def evolve(state: State, envelope: Envelope, event: Event) -> State:
         return state
     if isinstance(event, ProofEvent | ExportEvent | ComparisonEvent | ImportEvent):
         return _reader(state, envelope, event)
+    if isinstance(event, _OfInstallation):
+        return _installation(state, envelope, event)
     match event:
-        case DaemonStarted() | DaemonStopped() | VaultExamined() | LogWentBack() | LogRecovered():
-            return _installation(state, envelope, event)
         case CacheRegistered() | CacheReconfigured() | CacheSuspended() | PolicySet():
             return replace(state, caches=caches.evolve(state.caches, envelope, event))
         case CacheRemoved():
             without = state.slots.delete(event.cache) if event.cache in state.slots else state.slots
             changed = caches.evolve(state.caches, envelope, event)
             return replace(state, caches=changed, slots=without)
-        case PricesSet():
-            return replace(state, usage=usage.priced(state.usage, envelope, event))
         case WindowMissed():
             return replace(state, slots=slots.evolve(state.slots, envelope, event))
         case (
@@ -211,9 +214,11 @@ def _reader(
 def _installation(
     state: State,
     envelope: Envelope,
-    event: DaemonStarted | DaemonStopped | VaultExamined | LogWentBack | LogRecovered,
+    event: _OfInstallation,
 ) -> State:
     match event:
+        case PricesSet():
+            return replace(state, usage=usage.priced(state.usage, envelope, event))
         case DaemonStarted():
             return replace(state, installation=event.installation, started_at=envelope.at, up=True)
         case DaemonStopped():

@@ -4,6 +4,7 @@ import re
 from datetime import datetime
 
 from daemon.errors import BadRequest, NotFound
+from daemon.near import asked as near_miss
 from projections.usage import month_of, month_text
 
 _MONTH = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])")
@@ -45,5 +46,6 @@ def month_asked(text: str | None, now: datetime, born_at: datetime | None) -> in
 def _meant(text: str) -> str:
     for slip in _SLIPS:
         if found := slip.fullmatch(text.strip()):
-            return f'Did you mean "{found["year"]}-{int(found["month"]):02}"? '
+            month = f"{found['year']}-{int(found['month']):02}"
+            return f"{near_miss(month)} "
     return ""

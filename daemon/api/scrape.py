@@ -51,11 +51,12 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class ScrapePort:
-    """Listens where it was told to last; nowhere at first."""
+    """Listens where it was told to last."""
 
-    def __init__(self, bounds: Bounds | None = None) -> None:
+    def __init__(self, listen: str = "", bounds: Bounds | None = None) -> None:
+        """`listen` is the address to begin with, ``IP:PORT``; without one it listens nowhere."""
         self._bounds = bounds or Bounds()
-        self._wanted = ""
+        self._wanted = listen
         self._failure: Failure | None = None
         self._moved = anyio.Event()
         self.answering = False

@@ -1,7 +1,6 @@
 """Questions about usage (S3): a month with its forecast, or several months."""
 
 from datetime import datetime
-from difflib import get_close_matches
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -11,6 +10,7 @@ from daemon.api.asked import Asked
 from daemon.api.months import month_asked
 from daemon.api.usage_view import usage_month
 from daemon.errors import NotFound
+from daemon.near import meant
 from events.facts import CacheName
 from projections.state import State
 from projections.usage import month_of
@@ -77,8 +77,7 @@ def _known(state: State, name: str | None) -> CacheName | None:
         return None
     known = {*state.caches, *state.catalog, *state.usage.changes}
     if name not in known:
-        near = get_close_matches(name, sorted(known), n=1)
         some = ", ".join(sorted(known)[:8]) or "none yet"
-        hint = f"Did you mean {near[0]!r}?" if near else f"Known caches: {some}."
+        hint = meant(name, known) or f"Known caches: {some}."
         raise NotFound("unknown-cache", f"There is no cache {name!r}.", hint)
     return CacheName(name)

@@ -101,9 +101,8 @@ class Daemon:
         )
         self._caches = _caches(config, basics, self._timeouts)
         self._names = NameShelf(Path(config.daemon.data_dir, "engine"), basics.offload)
-        self.keyspace = KeyspaceShelf(
-            Path(config.daemon.data_dir, "keyspace"), basics.offload, basics.ledger
-        )
+        keyspace = Path(config.daemon.data_dir, "keyspace")
+        self.keyspace = KeyspaceShelf(keyspace, basics.offload, basics.ledger)
         self._planning = Planning(
             password,
             self._timeouts,
@@ -124,8 +123,7 @@ class Daemon:
         self.take_notifications(config)
         self._sickroom = Sickroom(self.shelf, basics.ids, basics.clock, config)
         self.doctor, self.rounds = self._doctor(config, engines)
-        self.port = ScrapePort()
-        self.port.listen(config.metrics.listen)
+        self.port = ScrapePort(config.metrics.listen)
         self.pulse = self._pulse(config, engines)
         self.outside = self._outside()
 

@@ -6,6 +6,7 @@ from daemon.answers import Accepted
 from daemon.answers.notifications import Notifications, SentMessage
 from daemon.cli.desk import Desk, json_option
 from daemon.cli.notify_page import listed, outcome
+from daemon.cli.patience import wait_options
 from daemon.cli.words import plural
 from daemon.client import path_of
 from daemon.commands import TestNotifications
@@ -38,28 +39,16 @@ def list_(desk: Desk) -> None:
 
 @notify.command()
 @click.argument("channel", required=False)
-@click.option(
-    "--wait/--no-wait",
-    default=True,
-    help="Stay until it is known what became of each message (so it is by default).",
-)
-@click.option(
-    "--timeout",
-    "patience_seconds",
-    type=click.FloatRange(min=0, min_open=True, max=3600),
-    default=PATIENCE_SECONDS,
-    show_default=True,
-    metavar="SECONDS",
-    help="Stay no longer than this.",
-)
+@wait_options(default=True)
 @json_option
 @click.pass_obj
-def test(desk: Desk, *, channel: str | None, wait: bool, patience_seconds: float) -> None:
+def test(desk: Desk, *, channel: str | None, wait: bool, timeout: float | None) -> None:
     """Send a test message through CHANNEL, or through all of them.
 
     Each is told with what came of it: sent, or why not and what to do. The exit code is 1 when
     one was not sent. A test is tried once.
     """
+    patience_seconds = PATIENCE_SECONDS if timeout is None else timeout
     asked, raw = desk.tell(Accepted, "/v1/commands", TestNotifications(channel))
     many = plural(len(asked.notification_ids), "test message")
     if not wait:
@@ -93,7 +82,7 @@ def _ended(desk: Desk, notification_id: str, seconds: float) -> tuple[SentMessag
             return message, raw
         if left <= 0:
             raise Failed(
-                "timeout",
+                "wait-timeout",
                 f"The message to channel {message.channel} has not ended within {seconds:.0f} s.",
                 "It goes on in the daemon: `valkeep notify list` shows it.",
             )

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from daemon.config.lines import Place
 from daemon.config.problem import Wrong
+from daemon.near import asked
 
 Table = Mapping[str, object]
 
@@ -23,7 +24,7 @@ def price(text: str) -> Wrong | None:
         return None
     meant = text.strip(" $€£").replace(",", ".")
     meant = f"0{meant}" if meant.startswith(".") else meant
-    near = f'Did you mean "{meant}"? ' if _PRICE.fullmatch(meant) else ""
+    near = f"{asked(meant)} " if _PRICE.fullmatch(meant) else ""
     return Wrong(f'is "{text}"', f"{near}{_IS_PRICE}")
 
 
@@ -31,7 +32,7 @@ def currency(text: str) -> Wrong | None:
     """What all prices are in."""
     if _CURRENCY.fullmatch(text):
         return None
-    near = f'Did you mean "{text.upper()}"? ' if _CURRENCY.fullmatch(text.upper()) else ""
+    near = f"{asked(text.upper())} " if _CURRENCY.fullmatch(text.upper()) else ""
     return Wrong(f'is "{text}"', f"{near}{_IS_CURRENCY}")
 
 

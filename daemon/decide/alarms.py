@@ -5,7 +5,6 @@ The message is decided whole, with what it tells, so that a crash neither loses 
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from difflib import get_close_matches
 from hashlib import sha256
 from typing import assert_never
 
@@ -21,6 +20,7 @@ from daemon.commands import (
 )
 from daemon.decide.decision import Context, Decision, superseded
 from daemon.errors import NotFound, Rejected
+from daemon.near import meant
 from events.alarms import (
     AlarmCleared,
     AlarmRaised,
@@ -178,9 +178,8 @@ def _tested(book: Book, channel: str | None) -> tuple[ChannelName, ...]:
     if channel is None:
         return tuple(sorted(book.channels))
     if ChannelName(channel) not in book.channels:
-        near = get_close_matches(channel, book.channels, n=1)
-        meant = f"Did you mean {near[0]!r}? " if near else ""
         there = ", ".join(sorted(book.channels))
         told = f"There is no channel {channel!r}."
-        raise NotFound("unknown-channel", told, f"{meant}Configured: {there}.")
+        hint = f"{meant(channel, book.channels)} Configured: {there}.".lstrip()
+        raise NotFound("unknown-channel", told, hint)
     return (ChannelName(channel),)

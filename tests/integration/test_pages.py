@@ -246,12 +246,20 @@ async def of_quick_service(stage: Stage) -> None:
     await stage.daemon.command(AddCache("shop", stage.node.url, policy=policy))
 
 
+async def of_report(stage: Stage) -> None:
+    """A cache with a backup."""
+    await stage.add("orders")
+    await stage.backed_up("orders/monday")
+
+
 STAGES: Mapping[str, Callable[[Stage], Awaitable[None]]] = {
     "README.md#Five minutes: a first backup, and a restore": of_newcomer,
     "README.md#As a service": of_service,
     "docs/quickstart.md#A trial without root": of_newcomer,
     "docs/quickstart.md#As a service": of_quick_service,
     "docs/api.md": of_api,
+    "docs/report.md": of_report,
+    "docs/alarms.md": of_metrics,
     "docs/copies.md": of_copies,
     "docs/diff.md": of_orders,
     "docs/export.md": of_shop,
@@ -271,6 +279,8 @@ STAGES: Mapping[str, Callable[[Stage], Awaitable[None]]] = {
 PROGRAMS: Mapping[str, tuple[str, ...]] = {
     "docs/api.md": ("curl",),
     "docs/diff.md": ("curl",),
+    "docs/alarms.md": ("curl",),
+    "docs/report.md": ("curl",),
     "docs/export.md": ("curl",),
     "docs/import.md": ("zstd",),
     "docs/metrics.md": ("curl",),

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 @asynccontextmanager
 async def listening(address: str, bounds: Bounds | None = None) -> AsyncGenerator[ScrapePort, None]:
     """A port that runs beside an API with one backup."""
-    port = ScrapePort(bounds)
+    port = ScrapePort(bounds=bounds)
     port.listen(address)
     async with serving(registered(), complete()) as api, anyio.create_task_group() as tasks:
         tasks.start_soon(port.run, api.outside)

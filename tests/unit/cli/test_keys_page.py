@@ -295,7 +295,7 @@ async def test_near_misses() -> None:
         backup = await api.type("backup", "show", "orders/twoo", "--keys")
 
     assert (2, True) == (option.code, "Did you mean '--keys'?" in option.err)
-    assert (4, True) == (backup.code, "Did you mean orders/two?" in backup.err)
+    assert (4, True) == (backup.code, "Did you mean 'orders/two'?" in backup.err)
 
 
 @pytest.mark.parametrize(

@@ -157,7 +157,7 @@ async def test_both_can_be_had(tmp_path: Path) -> None:
         ((), "Say where the page goes"),
         (("--html", "-", "--json"), "both want stdout"),
         (("--htm", "x.html"), "Did you mean '--html'?"),
-        (("--html", "x.html", "--days", "0"), "is not in the range"),
+        (("--html", "x.html", "--days", "0"), "is not from 1 to 366"),
     ],
 )
 def test_bad_usage_is_told_without_a_daemon(arguments: Sequence[str], told: str) -> None:

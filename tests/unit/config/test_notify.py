@@ -84,7 +84,7 @@ on = []
         "v.toml:11: channels.ops: has no address",
         "v.toml:12: channels.ops.url: a secret does not belong in this file",
         'v.toml:13: channels.ops.on[0]: has "abandonned"',
-        'Did you mean "abandoned"?',
+        "Did you mean 'abandoned'?",
         'v.toml:14: channels.ops.caches[0]: has "shop/*"',
         "v.toml:17: channels.both.url_env: is set beside url_file",
         "v.toml:18: channels.both.on: is empty",

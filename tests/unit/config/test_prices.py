@@ -68,17 +68,17 @@ def test_least_days_follow_the_storage_class(lines: str, days: int) -> None:
     ("text", "told"),
     [
         (f"{FOLDER}price_per_gb_month = 0.023\n{EUR}", "is the number 0.023, which may be rounded"),
-        (f'{FOLDER}price_per_gb_month = "0,023"\n{EUR}', 'Did you mean "0.023"?'),
-        (f'{FOLDER}price_per_gb_month = "$0.023"\n{EUR}', 'Did you mean "0.023"?'),
-        (f'{FOLDER}price_per_gb_month = ".5"\n{EUR}', 'Did you mean "0.5"?'),
+        (f'{FOLDER}price_per_gb_month = "0,023"\n{EUR}', "Did you mean '0.023'?"),
+        (f'{FOLDER}price_per_gb_month = "$0.023"\n{EUR}', "Did you mean '0.023'?"),
+        (f'{FOLDER}price_per_gb_month = ".5"\n{EUR}', "Did you mean '0.5'?"),
         (f'{FOLDER}price_per_gb_month = "-1"\n{EUR}', 'is "-1". Allowed: a decimal'),
         (f'{FOLDER}price_per_gb_month = "1e3"\n{EUR}', 'is "1e3". Allowed: a decimal'),
         (f'{FOLDER}price_per_gb_month = "1"\n', "has no currency. Say it once: [prices]"),
         (f"{FOLDER}minimum_days = 30\n", "is set without a price"),
-        (f'{FOLDER}[prices]\ncurrency = "eur"\n', 'Did you mean "EUR"?'),
+        (f'{FOLDER}[prices]\ncurrency = "eur"\n', "Did you mean 'EUR'?"),
         (f'{FOLDER}[prices]\ncurrency = "€"\n', 'is "€". Allowed: the three capital letters'),
-        (f'{FOLDER}[prices]\ncurency = "EUR"\n', 'Did you mean "currency"?'),
-        (f'{FOLDER}price_per_gb = "1"\n', 'Did you mean "price_per_gb_month"?'),
+        (f'{FOLDER}[prices]\ncurency = "EUR"\n', "Did you mean 'currency'?"),
+        (f'{FOLDER}price_per_gb = "1"\n', "Did you mean 'price_per_gb_month'?"),
     ],
 )
 def test_slips_are_told(text: str, told: str) -> None:
