@@ -25,7 +25,7 @@ from events.alarms import (
 from events.facts import Failure, Position, VaultFault, VaultName
 from events.memory import InMemoryLog
 from events.types import Event, VaultExamined
-from projections.checks import Level
+from projections.checks import Level, Line
 from tests.simulation.virtual import START, CountedIds, VirtualClock, pass_time, virtually
 from tests.support.given import ANNA, At
 from tests.support.logs import SlowLog, full_disk
@@ -70,9 +70,14 @@ class House:
         clock = VirtualClock(START - timedelta(seconds=anyio.current_time()))
         self.log, self.far, self.clock = log, far, clock
         self.ledger = Ledger(log, clock, CountedIds())
-        outside = Surroundings(far, {VaultName("main"): "file:///b"})
+        self.measured: tuple[Line, ...] = ()
+        vaults = {VaultName("main"): "file:///b"}
+        outside = Surroundings(far, vaults, measured=self._measure)
         self.alarms = Alarms(self.ledger, clock, CountedIds(7), outside)
         self.alive = True
+
+    async def _measure(self) -> tuple[Line, ...]:
+        return self.measured
 
     async def told(self, kind: type[Event]) -> list[Event]:
         """All events of a kind in the log."""
@@ -135,6 +140,29 @@ def test_a_vault_at_fault_is_an_alarm_of_no_cache() -> None:
         assert "What to do: Give us the right" in outgoing.text
 
     at_home(story, VaultExamined(VaultName("main"), "file:///b", (BROKEN,)))
+
+
+def test_what_was_measured_is_an_alarm_when_it_lasts() -> None:
+    """A vault that blinks is no news; one that stays away is, and what is critical is at once."""
+    silent = Line("warning", "vault", "vault main cannot be reached", "Try it.", part="main/now")
+    full = Line("critical", "disk", "the disk has 3 MiB left", "Make room there.")
+
+    async def story(house: House) -> None:
+        for _ in range(5):
+            house.measured = (silent,)
+            await pass_time(70)
+            house.measured = ()
+            await pass_time(70)
+        assert [] == await house.told(AlarmRaised)
+        house.measured = (full,)
+        await pass_time(80)
+        assert 1 == len(await house.told(AlarmRaised))
+        house.measured = (silent,)
+        await pass_time(300)
+        assert 2 == len(await house.told(AlarmRaised))
+        assert 1 == len(await house.told(AlarmCleared))
+
+    at_home(story)
 
 
 def test_without_channels_nobody_looks() -> None:

@@ -29,6 +29,8 @@ MANY = 64
 """When so many caches have changed, all are looked at."""
 AT_ONCE = 32
 HEARTBEAT = "heartbeat"
+STEADY_SECONDS = 90.0
+"""What is only measured, as a vault that does not answer, has to last so long: it may blink."""
 AT_A_TIME = 200
 """Changes that are reported in one command, so that no commit is large."""
 
@@ -55,6 +57,7 @@ class Watch:
         self._levels: dict[CacheName | None, Level] = {}
         self._swept_at: float | None = None
         self._seen: State | None = None
+        self._measured: dict[AlarmKey, float] = {}
 
     @property
     def level(self) -> Level | None:
@@ -137,8 +140,17 @@ class Watch:
             # What the log has of our own lines is what we said: that would stand for ever.
             *(line for line in others if line.rule != HEARTBEAT),
             *self._own(),
-            *await self._outside.measured(),
+            *self._lasting(await self._outside.measured()),
         )
+
+    def _lasting(self, lines: Iterable[Line]) -> Iterator[Line]:
+        """Those that were there for a while already, and what is critical at once."""
+        elapsed, known, self._measured = anyio.current_time(), self._measured, {}
+        for line in lines:
+            key = _found(line).alarm
+            since = self._measured[key] = known.get(key, elapsed)
+            if line.level == "critical" or elapsed - since >= STEADY_SECONDS:
+                yield line
 
 
 def _is_news(found: Found, known: Alarm | None) -> bool:
