@@ -11,6 +11,7 @@ from msgspec import Struct
 from events.copies import CopyFailed
 from events.envelope import Envelope
 from events.facts import CacheName, Failure
+from events.hooks import HookRan
 from events.imports import ImportFailed
 from events.proofs import VerificationAbandoned, VerificationFailed
 from events.suspicions import BackupSuspected
@@ -23,6 +24,7 @@ from events.types import (
     RestoreFailed,
     WindowMissed,
 )
+from projections.hooks import last_words, told
 from projections.local import one_line
 
 What = Literal[
@@ -37,6 +39,7 @@ What = Literal[
     "export",
     "import",
     "restore",
+    "hook",
 ]
 
 
@@ -69,10 +72,24 @@ def trouble_of(envelope: Envelope, event: Event) -> Trouble | None:
             return _failed(envelope, event, "import", of=event.backup_id)
         case RestoreFailed():
             return _failed(envelope, event, "restore", of=event.restore_id)
+        case HookRan():
+            return _of_hook(envelope, event)
         case BackupAbandoned() | BackupSkipped() | WindowMissed() | BackupSuspected():
             return _told(envelope, event)
         case _:
             return None
+
+
+def _of_hook(envelope: Envelope, event: HookRan) -> Trouble | None:
+    """What failed by its hook tells of that itself; a trial is nobody's trouble."""
+    if event.ending.result == "ok" or event.stops or event.again or event.by_hand:
+        return None
+    said = last_words(event.ending)
+    last = f" Its last words: {one_line(said)}" if said else ""
+    message = f"Hook {event.hook} ({event.when}) {one_line(told(event.ending))}.{last}"
+    hint = f"Try it by hand: `valkeep hooks run {event.hook} --cache {event.cache}`."
+    code = f"hook-{event.ending.result}"
+    return Trouble(envelope.at, event.cache, "hook", message, hint, code=code, of=event.work_id)
 
 
 _WithFailure = (

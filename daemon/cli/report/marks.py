@@ -45,6 +45,7 @@ WHAT: Mapping[str, str] = {
     "export": "export failed",
     "import": "import failed",
     "restore": "restore failed",
+    "hook": "hook failed",
 }
 
 

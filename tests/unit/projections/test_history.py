@@ -2,7 +2,10 @@
 
 from datetime import timedelta
 
+from msgspec.structs import replace
+
 from events.facts import BackupId, Receipt, VerificationId
+from events.hooks import HookEnding, HookRan
 from events.proofs import BackupVerified, VerificationFailed
 from events.suspicions import SuspicionAcknowledged
 from events.types import BackupCompleted, BackupDeleted, BackupFailed, DeletionRequested, Event
@@ -93,3 +96,15 @@ def test_each_failure_is_a_trouble_with_what_to_do() -> None:
         ("given-up", "The backup was given up: one attempt."),
     ] == [(trouble.what, trouble.message) for trouble in troubles]
     assert all(trouble.hint for trouble in troubles)
+
+
+def test_a_failed_hook_is_a_trouble_unless_it_stopped_something() -> None:
+    """A hook that failed by itself is told with its last words; a trial by hand is nobody's."""
+    ending = HookEnding("failed", 1.0, exit_code=3, output="one\nno such queue\n")
+    ran = HookRan(ORDERS, "pause", "after-backup", B1, 1, ending)
+    history = told(*story(B1, NOON), ran, replace(ran, stops=True), replace(ran, by_hand=True))
+    (trouble,) = history.troubles.values()
+
+    assert ("hook", "hook-failed", B1) == (trouble.what, trouble.code, trouble.of)
+    assert "ended with exit code 3. Its last words: one / no such queue" in trouble.message
+    assert "`valkeep hooks run pause --cache orders`" in trouble.hint
