@@ -4,7 +4,7 @@ VENV := .venv
 MINUTES ?= 10
 BIN := $(VENV)/bin
 # Tests wait for servers about half of the time.
-WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)
 
 .PHONY: demo test soak lint docs bench clean
 

@@ -48,6 +48,8 @@ UNCLEAR_SECONDS = 1.0
 """Nobody tells when a vault has been compared with the log."""
 REST_SECONDS = (1.0, 60.0)
 """First and longest rest of work that ended without getting anywhere."""
+TIDYING_SECONDS = 300.0
+"""The longest of what only tidies up: a locked object may refuse to go for weeks."""
 
 
 RESTORE_STALL_SECONDS = 360.0
@@ -358,6 +360,8 @@ class Worker:
         """Work that is still wanted after it ended is left alone for a growing while."""
         tries = self._rests[work].tries if work in self._rests else 0
         first, longest = REST_SECONDS
+        if isinstance(work, SweepWork | DeletionWork | UncopyWork):
+            longest = TIDYING_SECONDS
         seconds = min(longest, first * 2**tries) * (1 + self._ids.jitter() / 4)
         self._rests[work] = _Rest(min(tries + 1, 16), anyio.current_time() + seconds)
 

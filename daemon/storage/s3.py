@@ -31,6 +31,8 @@ if TYPE_CHECKING:
         ListObjectsV2OutputTypeDef,
     )
 
+PAGE_KEYS = 1_000
+"""Of a listing; no server gives more at once."""
 _ABORT_SECONDS = 20.0
 _CLEAR_ROUNDS = 4
 
@@ -174,9 +176,11 @@ class S3Vault:
         bucket = self._server.bucket.name
         if token:
             return await self._server.client.list_objects_v2(
-                Bucket=bucket, Prefix=prefix, ContinuationToken=token
+                Bucket=bucket, Prefix=prefix, MaxKeys=PAGE_KEYS, ContinuationToken=token
             )
-        return await self._server.client.list_objects_v2(Bucket=bucket, Prefix=prefix)
+        return await self._server.client.list_objects_v2(
+            Bucket=bucket, Prefix=prefix, MaxKeys=PAGE_KEYS
+        )
 
     async def _uploads(self, prefix: str) -> AsyncGenerator[tuple[str, str, datetime], None]:
         """Keys, ids and beginnings of unfinished uploads, every page."""

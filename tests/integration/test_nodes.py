@@ -19,6 +19,7 @@ from events.facts import CacheSettings, NodeChoice, NodeFacts, SourceKind
 from tests.support.poll import until
 from tests.support.replicas import (
     asking,
+    caught_up,
     configured,
     in_step,
     listed_online,
@@ -79,6 +80,8 @@ async def family(
             await fill(client, keys=50)
         await listed_online(primary, 2)
         await listed_online(second, 1)
+        await caught_up(primary)
+        await caught_up(second)
         yield Family(primary, first, second, chained)
 
 

@@ -56,7 +56,7 @@ async def test_prices_follow_the_file(daemon: DaemonProcess, vault: Path) -> Non
     await reloaded(daemon, config + PRICED.format("0.02300"))
     await reloaded(daemon, config + PRICED.format("0,5"), refused=True)
     assert 1 == len(await prices(daemon))
-    assert 'Did you mean \\"0.5\\"?' in daemon.output()
+    assert "Did you mean '0.5'?" in daemon.output()
 
     await reloaded(daemon, config + "minimum_days = 30\n" + PRICED.format("0.5"))
     await daemon.kill()

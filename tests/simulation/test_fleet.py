@@ -17,7 +17,7 @@ from tests.simulation.reference import reference_occurrences
 from tests.simulation.setting import TURNS, a_policy, light, swarm
 from tests.support import reference
 
-SEEDS = 24
+SEEDS = 16
 """So many worlds at least; further ones until everything that is wanted has come up."""
 MOST_SEEDS = 96
 DAYS = 3.0

@@ -32,7 +32,7 @@ from events.types import (
     RetentionExpired,
     WindowMissed,
 )
-from projections import catalog, retention, schedule
+from projections import catalog, occurrences, retention, schedule
 from projections import work as projected_work
 from projections.catalog import Backup
 from projections.schedule import Agenda, Open
@@ -191,6 +191,8 @@ def daylight_saving_is_off_by_an_hour(patch: Patch) -> None:
         return local.replace(tzinfo=place, fold=1).astimezone(UTC)
 
     patch.setattr("projections.occurrences.opening", opening)
+    # What is remembered of the true openings must not stand in, nor these be remembered.
+    patch.setattr("projections.occurrences._openings", occurrences._openings.__wrapped__)
 
 
 def instants_come_late(patch: Patch) -> None:

@@ -61,6 +61,20 @@ async def listed_online(primary: Node, replicas: int) -> None:
     await until(online, f"{replicas} replicas to be online")
 
 
+async def caught_up(primary: Node) -> None:
+    """Wait until every replica of a node has acknowledged all that was written there before."""
+    async with asking(primary) as client:
+        written = int((await client.info("replication"))["master_repl_offset"])
+
+        async def acknowledged() -> bool:
+            found = await client.info("replication")
+            lines = [line for name, line in found.items() if name.startswith("slave")]
+            offsets = [int(line["offset"]) for line in lines if isinstance(line, dict)]
+            return bool(offsets) and min(offsets) >= written
+
+        await until(acknowledged, "its replicas to have what was written")
+
+
 @asynccontextmanager
 async def configured(*nodes: Node, **settings: str) -> AsyncGenerator[None, None]:
     """Settings of running nodes, for as long as the context lasts; ``_`` means ``-``."""
