@@ -7,6 +7,7 @@ from daemon.answers.notifications import Notifications, SentMessage
 from daemon.cli.desk import Desk, json_option
 from daemon.cli.notify_page import listed, outcome
 from daemon.cli.patience import wait_options
+from daemon.cli.tree import Tree
 from daemon.cli.words import plural
 from daemon.client import path_of
 from daemon.commands import TestNotifications
@@ -17,7 +18,7 @@ PATIENCE_SECONDS = 90.0
 STEP_SECONDS = 10.0
 
 
-@click.group()
+@click.group(cls=Tree)
 def notify() -> None:
     """See who is told of alarms, and try it out.
 

@@ -72,8 +72,10 @@ def _trouble(desk: Desk, channel: ChannelView, found: Notifications) -> Iterator
     if failure is not None and (last_sent is None or (channel.failed_at or last_sent) > last_sent):
         mark = desk.mark("FAILED", colour="red")
         when = age(found.now, channel.failed_at)
-        yield f"{mark} {channel.name}: {when}: {_flat(failure.message)}"
-        yield f"  hint: {_flat(failure.hint)}"
+        yield from desk.flowed(
+            f"{mark} {channel.name}: {when}: {_flat(failure.message)}", rest="  "
+        )
+        yield from desk.flowed(f"  hint: {_flat(failure.hint)}", rest="    ")
     for message in channel.outstanding:
         again = ""
         if message.retry_at is not None:
@@ -88,7 +90,7 @@ def _alarms(desk: Desk, found: Notifications) -> Iterator[str]:
         return
     yield f"{plural(len(found.alarms), 'alarm')} standing:"
     for alarm in found.alarms[:SHOWN]:
-        yield _alarm(desk, alarm, found)
+        yield from desk.flowed(_alarm(desk, alarm, found), rest="  ")
     if len(found.alarms) > SHOWN:
         yield f"  and {len(found.alarms) - SHOWN:,} more; `valkeep check --quiet` has all"
 
@@ -110,9 +112,10 @@ def outcome(desk: Desk, message: SentMessage) -> Iterator[str]:
         return
     failure = message.failure
     mark = desk.mark("FAILED", colour="red")
-    yield f"{mark} {message.channel}: {_flat(failure.message if failure else '')}"
+    told = _flat(failure.message if failure else "")
+    yield from desk.flowed(f"{mark} {message.channel}: {told}", rest="  ")
     if failure is not None and failure.hint:
-        yield f"  hint: {_flat(failure.hint)}"
+        yield from desk.flowed(f"  hint: {_flat(failure.hint)}", rest="    ")
 
 
 def _flat(text: str) -> str:

@@ -7,8 +7,8 @@ from daemon.cli.status_host import vault_lines
 from daemon.cli.status_page import Screen, apart, failure, lost, next_start, restore_time, verdict
 from daemon.cli.status_work import work_lines
 from daemon.cli.table import facts
+from daemon.cli.wide import wrapped
 from daemon.cli.words import age, instant, plural, size
-from daemon.cli.wrapped import wrapped
 
 
 def page(screen: Screen, found: Status) -> Iterator[str]:

@@ -13,8 +13,8 @@ from daemon.answers.standing import Level
 from daemon.cli.status_host import host_lines, vault_lines
 from daemon.cli.status_work import work_lines
 from daemon.cli.table import Column, table
+from daemon.cli.wide import wrapped
 from daemon.cli.words import age, duration, instant, plural, sentence, size
-from daemon.cli.wrapped import wrapped
 
 COLOURS: dict[Level, str] = {"critical": "red", "warning": "yellow", "unknown": "magenta"}
 _ORDER: tuple[Level, ...] = ("critical", "unknown", "warning", "ok")
@@ -120,19 +120,19 @@ def _problems(screen: Screen, problems: tuple[Trouble, ...]) -> Iterator[str]:
 def _problem(screen: Screen, problem: Trouble) -> Iterator[str]:
     word = problem.level.upper()
     first, *rest = wrapped(
-        f"{word} {sentence(problem.message)}", screen.width, first="  ", then="    "
+        f"{word} {sentence(problem.message)}", screen.width, first="  ", rest="    "
     )
     yield first.replace(word, screen.mark(word, colour=COLOURS.get(problem.level, "red")), 1)
     yield from rest
     if problem.hint:
         told = sentence(problem.hint)
-        yield from wrapped(f"hint: {told}", screen.width, first="    ", then="      ")
+        yield from wrapped(f"hint: {told}", screen.width, first="    ", rest="      ")
 
 
 def _likewise(width: int, names: list[str]) -> list[str]:
     some = ", ".join(names[:5])
     more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""
-    return wrapped(f"the same of {some}{more}", width, first="    ", then="    ")
+    return wrapped(f"the same of {some}{more}", width, first="    ", rest="    ")
 
 
 def _restored(found: Status, width: int) -> Iterator[str]:
@@ -144,7 +144,7 @@ def _restored(found: Status, width: int) -> Iterator[str]:
             continue
         told = f"{view.name} was restored {age(found.now, at)}. To undo: {undo.command}"
         until = f" (until {instant(undo.until)})" if undo.until is not None else ""
-        yield from wrapped(f"{told}{until}", width, then="  ")
+        yield from wrapped(f"{told}{until}", width, rest="  ")
 
 
 def _caches(screen: Screen, found: Status) -> Iterator[str]:
@@ -249,7 +249,7 @@ def _failures(screen: Screen, found: Status) -> Iterator[str]:
         late = (found.now - failed.at).total_seconds() <= LATELY_SECONDS
         if late or screen.everything:
             told = f"{view.name}: {failure(found, view)}"
-            yield from wrapped(told, screen.width, then="  ")
+            yield from wrapped(told, screen.width, rest="  ")
 
 
 def failure(found: Status, view: CacheView) -> str:

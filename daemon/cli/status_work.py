@@ -11,8 +11,8 @@ from daemon.answers.exports import ExportView
 from daemon.answers.standing import WorkView
 from daemon.cli.export_page import running_line
 from daemon.cli.follow import Standing, told
+from daemon.cli.wide import wrapped
 from daemon.cli.words import duration, plural
-from daemon.cli.wrapped import wrapped
 
 MOST_WAITING = 4
 """So many of each kind that only wait are shown, the rest is counted."""
@@ -55,7 +55,7 @@ def _lines(job: Job, width: int) -> Iterator[str]:
         yield from _figures(job.state, width)
     else:
         yield f"{job.what}:"
-        yield from wrapped(job.state, width, first="    ", then="    ")
+        yield from wrapped(job.state, width, first="    ", rest="    ")
 
 
 def _figures(state: str, width: int) -> Iterator[str]:
