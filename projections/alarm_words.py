@@ -36,11 +36,14 @@ PHRASES: Mapping[str, str] = {
     "unscheduled": "nothing is backed up by itself",
     "stuck": "a call hangs",
     "restore": "a restore failed",
+    "hook": "a hook failed",
     "vault": "a vault is at fault",
+    "disk": "little room is left",
     "log": "the log is in trouble",
     "clock": "the clock is wrong",
     "notify": "a channel does not take messages",
     "heartbeat": "heartbeats do not arrive",
+    "other": "a rule of `valkeep check` is not kept",
     "restore-started": "a restore has begun",
     "restore-completed": "a restore is complete",
     "deleted": "a backup was deleted",
@@ -139,11 +142,15 @@ def _paragraph(case: _Case, part: _Part) -> Iterator[str]:
     known = case.words.get(first.key) if first.standing else None
     message, hint = (known.message, known.hint) if known else (first.message, first.hint)
     example = f"{first.cache}: " if len(alarms) > 1 and first.cache else ""
-    yield f"  {example}{_cut(message)}."
+    yield f"  {example}{_ended(_cut(message))}"
     if first.standing and hint:
-        yield f"  What to do: {_cut(hint)}."
+        yield f"  What to do: {_ended(_cut(hint))}"
     for alarm in alarms[:NAMES]:
         yield from _flapping(case, alarm)
+
+
+def _ended(text: str) -> str:
+    return text if text.endswith(("?", "!", ".", "…")) else f"{text}."
 
 
 def _whom(alarms: Sequence[Alarm]) -> str:

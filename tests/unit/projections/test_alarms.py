@@ -18,6 +18,7 @@ from events.alarms import (
 from events.facts import InstallationId
 from events.types import DaemonStarted, DeletionRequested, Event
 from projections import alarm_checks
+from projections.alarm_words import PHRASES
 from projections.alarms import untold
 from projections.news import week_before
 from tests.support.alarms import MANNER, OPS, Story, found
@@ -430,3 +431,9 @@ def test_notices_are_told_to_who_wants_them() -> None:
     assert ["Valkeep [backup01]: orders: a backup was deleted"] == story.titles(OPS)
     assert [] == story.titles(OTHER)
     assert "was deleted by anna" in story.arrived[0].message.text
+
+
+def test_every_kind_has_its_words() -> None:
+    """No message shows a kind by its bare name, and no rule leads to a kind that there is not."""
+    assert set(KINDS) == set(PHRASES)
+    assert set(alarm_checks.KIND_OF.values()) <= set(KINDS)
