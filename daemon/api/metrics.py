@@ -188,7 +188,7 @@ def _of_host(host: HostView | None) -> Iterator[Metric]:
 
 def _prices(moment: Moment) -> Metric:
     """With the bytes stored it tells what storing costs at present; `valkeep usage` counts it."""
-    told = ("vault_price_per_gb_month", "What 2^30 bytes stored for a month cost in the vault now")
+    told = ("vault_storage_price", "What 2^30 bytes stored for a month cost in the vault now")
     family = _gauge(told, "vault", "currency")
     for tariff in moment.state.usage.tariffs[-1:]:
         for name, price in sorted(tariff.vaults.items()):

@@ -276,7 +276,8 @@ def _of_restore(event: _OfRestore) -> str:
             return f"{into} asked for, of backup {event.backup_id} of {event.backup_cache}{undoes}"
         case RestorePlanned():
             forced = f", forced: {', '.join(event.forced)}" if event.forced else ""
-            return f"{into} planned: {len(event.plan.findings)} findings{forced}"
+            count = len(event.plan.findings)
+            return f"{into} planned: {count} finding{'' if count == 1 else 's'}{forced}"
         case RestoreStarted() if not event.listener:
             return f"{into} started: keys are written from now on"
         case RestoreStarted():

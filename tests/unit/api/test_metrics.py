@@ -87,7 +87,7 @@ def test_prices_are_beside_the_bytes() -> None:
     """With what is stored, a monitoring system can tell what storing costs at present."""
     told = scraped(given(PricesSet("EUR", {MAIN: VaultPrice("0.023")}), registered(), *complete()))
 
-    assert told["valkeep_vault_price_per_gb_month", "currency=EUR vault=main"] == 0.023
+    assert told["valkeep_vault_storage_price", "currency=EUR vault=main"] == 0.023
     assert told["valkeep_stored_bytes", "cache=orders kind=manual vault=main"] == 50
 
 
