@@ -15,11 +15,13 @@ from anyio.abc import Process
 
 from daemon.answers import BackupDetail
 from daemon.answers.doctor import Examined
-from daemon.commands import AddCache, RequestExport, RequestVerification
+from daemon.commands import AddCache, RequestExport, RequestVerification, TestNotifications
+from events.alarms import NotificationSent
 from tests.support.daemon import DaemonProcess, directory_vault, installation
 from tests.support.nursery import Nursery
 from tests.support.outcome import data_of
 from tests.support.poll import until
+from tests.support.receivers import web
 from tests.support.servers import Node
 
 pytestmark = pytest.mark.anyio
@@ -92,3 +94,15 @@ async def test_what_is_read_only_is_told(nursery: Nursery, tmp_path: Path) -> No
         examined = await daemon.get(Examined, "doctor")
     wrong = {(one.name, one.code) for one in examined.findings if one.grade == "problem"}
     assert wrong == {("second", "vault-read-only")}
+
+
+async def test_messages_go_out_through_the_walls(nursery: Nursery, tmp_path: Path) -> None:
+    """The process that takes a message to its address needs no more than the unit allows."""
+    async with web() as server:
+        (tmp_path / "ops.url").write_text(server.url())
+        channel = f'[channels.ops]\nurl_file = "{tmp_path}/ops.url"\n'
+        async with walled(nursery, channel) as (daemon, _):
+            await daemon.command(TestNotifications())
+            await daemon.until(lambda _, event: isinstance(event, NotificationSent))
+    (told,) = server.bodies
+    assert told["title"].startswith("Test from Valkeep")
