@@ -49,6 +49,8 @@ class Core:
         self.ledger = ledger
         self.worker = Worker(ledger, parts.actors, parts.limits, parts.clock, parts.ids)
         self._after = parts.after
+        self.settled = anyio.Event()
+        """Whether the log knows what the configuration says."""
         self.scheduler = Scheduler(ledger, parts.clock, parts.limits.cleared)
         self.alarms: Alarms | None = None
         if parts.alarms is not None:
@@ -69,6 +71,7 @@ class Core:
         for setting in settings:
             if setting is not None:
                 await self.ledger.report(setting)
+        self.settled.set()
         log.info("worker started", position=self.ledger.state.position)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self.scheduler.run)

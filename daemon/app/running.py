@@ -49,6 +49,8 @@ HARD_END_SECONDS = 25
 
 ANSWER_SECONDS = 0.5
 """Until the caller who asked for a recovery has its answer."""
+SETTLED_SECONDS = 2.0
+"""So long the word that we are ready waits for a log that may not be writable."""
 AT_RESTART = (
     "daemon",
     "roles",
@@ -163,6 +165,8 @@ async def _live(daemon: Daemon, run: Run, door: socket.socket) -> None:
             watched = watchdog_seconds(os.environ, os.getpid())
             if watched is not None:
                 working.start_soon(feed_watchdog, watched, daemon.core.is_working)
+            with anyio.move_on_after(SETTLED_SECONDS):
+                await daemon.core.settled.wait()
             notify(READY="1", MAINPID=str(os.getpid()))
             log.info("daemon started", socket=run.settings.config.daemon.socket, pid=os.getpid())
         notify(STOPPING="1")

@@ -338,7 +338,7 @@ class Import(Struct, frozen=True):
 
 def imports(source: Source) -> Iterator[Import]:
     """Everything that a file imports, wherever in it: `from a import b` is ``a.b``."""
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         yield from _imports_of(node)
 
 
@@ -365,15 +365,17 @@ def imports_allowed(source: Source) -> Iterator[Breach]:
 
 def stubs(source: Source) -> Iterator[Breach]:
     """Type stubs are installed for tests only: programs import them under ``TYPE_CHECKING``."""
+    if source.floor not in FLOORS:
+        return
     guarded = {
         inner
-        for node in ast.walk(source.tree)
+        for node in source.nodes
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
         for inner in ast.walk(node)
     }
     advice = "it is not there when Valkeep runs: put it under TYPE_CHECKING"
-    for node in ast.walk(source.tree):
-        if source.floor not in FLOORS or node in guarded:
+    for node in source.nodes:
+        if node in guarded:
             continue
         for imported in _imports_of(node):
             if imported.name.startswith("types_"):
@@ -388,7 +390,7 @@ def reality(source: Source) -> Iterator[Breach]:
     for imported in imports(source):
         if imported.name.split(".")[0] in REAL or imported.name in REAL_NAMES:
             yield Breach(source.path, imported.line, "reality", f"`{imported.name}`: {advice}")
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, ast.Attribute) and ast.unparse(node) in REAL_NAMES:
             yield Breach(source.path, node.lineno, "reality", f"`{ast.unparse(node)}`: {advice}")
 
@@ -398,7 +400,7 @@ def purity(source: Source) -> Iterator[Breach]:
     found = room(source.module)
     if source.floor not in FLOORS or found is None or not found.pure:
         return
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
         if called in {"open", "print", "input"} or isinstance(node, ast.Await):
             told = f"`{called or 'await'}`: this file is pure; let the caller do it"

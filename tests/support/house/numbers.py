@@ -7,7 +7,14 @@ import ast
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 
-from tests.support.house.source import FLOORS, Breach, Function, Source, functions
+from tests.support.house.source import (
+    FLOORS,
+    Breach,
+    Function,
+    Source,
+    functions,
+    walked,
+)
 
 FILE_LINES, TEST_LINES = 400, 600
 BODY_LINES, MATCH_LINES, ARM_LINES = 40, 60, 3
@@ -206,7 +213,7 @@ def _exempt_from_keywords(tree: ast.Module) -> set[Function]:
         for function in functions(tree)
         if function.name.startswith("__") and function.name not in {"__init__", "__call__"}
     }
-    for node in ast.walk(tree):
+    for node in walked(tree):
         if isinstance(node, ast.ClassDef) and _is_exception(node):
             exempt.update(function for function in functions(node) if function.name == "__init__")
     return exempt
@@ -219,7 +226,7 @@ def _is_exception(node: ast.ClassDef) -> bool:
 
 def _broad(source: Source) -> Iterator[Breach]:
     advice = f"catch what can happen; at most {BROAD_EXCEPTS} in the daemon, which record or raise"
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         caught: ast.expr | None = None
         if isinstance(node, ast.ExceptHandler):
             caught = node.type

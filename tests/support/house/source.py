@@ -26,6 +26,11 @@ class Source(Struct, frozen=True):
         return _parsed(self.text)
 
     @property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """All that it is made of, walked through once."""
+        return walked(self.tree)
+
+    @property
     def module(self) -> str:
         """The name it is imported by."""
         return self.path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
@@ -54,6 +59,12 @@ def _parsed(text: str) -> ast.Module:
     return ast.parse(text)
 
 
+@cache
+def walked(tree: ast.AST) -> tuple[ast.AST, ...]:
+    """Every node of a whole file's tree, itself first."""
+    return tuple(ast.walk(tree))
+
+
 def everything() -> Iterator[Source]:
     """Every file that the rules hold for."""
     for folder in KEPT:
@@ -63,6 +74,5 @@ def everything() -> Iterator[Source]:
 
 def functions(tree: ast.AST) -> Iterator[Function]:
     """Every function and method, nested ones too."""
-    for node in ast.walk(tree):
-        if isinstance(node, Function):
-            yield node
+    nodes = walked(tree) if isinstance(tree, ast.Module) else ast.walk(tree)
+    return (node for node in nodes if isinstance(node, Function))
