@@ -37,6 +37,13 @@ async def engine() -> Engine:
     return (await find_engines(os.defpath))[0]
 
 
+@pytest.fixture(scope="session")
+async def engines() -> dict[str, Engine]:
+    """The best engine of each family."""
+    found = await find_engines(os.defpath)
+    return {engine.kind: engine for engine in reversed(found)}
+
+
 @pytest.fixture(scope="module")
 async def node(
     engine: Engine, tmp_path_factory: pytest.TempPathFactory

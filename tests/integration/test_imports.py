@@ -20,7 +20,7 @@ from daemon.commands import RequestImport
 from daemon.errors import BadRequest, Permanent
 from daemon.storage import s3_source
 from daemon.storage.sources import Reach, open_source
-from daemon.valkey.engine import Engine, find_engines
+from daemon.valkey.engine import Engine
 from events.facts import CacheName
 from events.imports import ImportCompleted, ImportFailed
 from events.types import BackupCancelled, BackupCompleted, BackupFailed
@@ -64,13 +64,6 @@ class Hall(Struct, frozen=True):
         accepted = msgspec.json.decode(raw, type=Accepted)
         assert accepted.backup_id is not None
         return await self.daemon.backup_ended(accepted.backup_id)
-
-
-@pytest.fixture(scope="module")
-async def engines() -> dict[str, Engine]:
-    """The best engine of each family."""
-    found = await find_engines(os.defpath)
-    return {engine.kind: engine for engine in reversed(found)}
 
 
 @pytest.fixture(scope="module")

@@ -28,12 +28,6 @@ MIB = 1 << 20
 
 
 @pytest.fixture(scope="module")
-async def engine() -> Engine:
-    """The best engine here."""
-    return (await find_engines(os.defpath))[0]
-
-
-@pytest.fixture(scope="module")
 async def source(
     engine: Engine, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncGenerator[Node, None]:

@@ -1,6 +1,5 @@
 """Restores by keys that are cut off, denied or sent to many: what is left, and how it goes on."""
 
-import os
 import shlex
 import sys
 from collections.abc import AsyncGenerator
@@ -15,7 +14,7 @@ from daemon.answers import RestoreView
 from daemon.commands import RequestRestore
 from daemon.valkey.address import parse
 from daemon.valkey.connection import Login, Timeouts, open_node
-from daemon.valkey.engine import Engine, find_engines
+from daemon.valkey.engine import Engine
 from daemon.valkey.keys import mover
 from daemon.valkey.keys.mover import Mover, Plan, Way
 from daemon.valkey.keys.slots import Cluster, cluster
@@ -33,12 +32,6 @@ pytestmark = pytest.mark.anyio
 
 LAST_SLOT = 16_383
 PRIMARIES = 3
-
-
-@pytest.fixture(scope="module")
-async def engine() -> Engine:
-    """The best engine here."""
-    return (await find_engines(os.defpath))[0]
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """Backup, disaster, restore: the cache holds again what it held, and keeps it through kill -9."""
 
 import hashlib
-import os
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -10,7 +9,7 @@ import anyio
 import pytest
 
 from daemon.answers import BackupDetail
-from daemon.valkey.engine import Engine, find_engines
+from daemon.valkey.engine import Engine
 from events.facts import SourceKind
 from tests.support.daemon import (
     S3_KEYS,
@@ -49,13 +48,6 @@ WAYS = [
     for mode in ("swapdb", "disabled")
     for aof in ("yes", "no")
 ]
-
-
-@pytest.fixture(scope="module")
-async def engines() -> dict[str, Engine]:
-    """The best engine of each family."""
-    found = await find_engines(os.defpath)
-    return {engine.kind: engine for engine in reversed(found)}
 
 
 @pytest.fixture(scope="module", params=["directory", "s3"])

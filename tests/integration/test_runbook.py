@@ -14,7 +14,7 @@ from msgspec import Struct, structs
 
 from daemon.answers import CacheDetail
 from daemon.commands import PolicyChange, SetPolicy
-from daemon.valkey.engine import Engine, find_engines
+from daemon.valkey.engine import Engine
 from tests.support.daemon import DaemonProcess, directory_vault, installation
 from tests.support.new_servers import New
 from tests.support.nursery import Nursery
@@ -49,12 +49,6 @@ class Night(Struct, frozen=True):
     async def url(self) -> str:
         """Where Valkeep thinks the cache is."""
         return (await self.daemon.get(CacheDetail, "caches", "shop")).cache.settings.url
-
-
-@pytest.fixture(scope="module")
-async def engine() -> Engine:
-    """The best that is installed."""
-    return (await find_engines(os.defpath))[0]
 
 
 @pytest.fixture

@@ -5,13 +5,13 @@ What was delivered stays delivered, whoever is killed.
 
 from collections import Counter
 
-import anyio
 from msgspec import Struct, field
 
 from daemon.actors.alarms import Outgoing, Surroundings
 from daemon.commands import SetNotifications
 from daemon.errors import Transient
 from events.alarms import KINDS, Channel, ChannelName, Manner
+from tests.simulation.virtual import pass_time
 
 GOOD, WEAK, HUNG, DEAD = map(ChannelName, ("good", "weak", "hung", "dead"))
 BOUND_SECONDS = 45.0
@@ -43,11 +43,11 @@ class FarPost(Struct, eq=False):
     async def send(self, channel: ChannelName, outgoing: Outgoing) -> str:
         """See `Messenger.send`."""
         self.tries[channel] += 1
-        await anyio.sleep(WAY_SECONDS)
+        await pass_time(WAY_SECONDS)
         if channel == DEAD or (channel == WEAK and self.tries[channel] <= 2):
             raise Transient("notify-refused", "The server refuses the connection.", "Is it up?")
         self.delivered.append((channel, outgoing))
-        await anyio.sleep(BOUND_SECONDS if channel == HUNG else WAY_SECONDS)
+        await pass_time(BOUND_SECONDS if channel == HUNG else WAY_SECONDS)
         if channel == HUNG and self.tries[channel] == 1:
             raise Transient("notify-timeout", "It was not delivered in time.", "Check it.")
         return "far"

@@ -48,7 +48,7 @@ class Far:
 
     async def send(self, channel: ChannelName, outgoing: Outgoing) -> str:
         """See `Messenger.send`."""
-        await anyio.sleep(0.1)
+        await pass_time(0.1)
         if self.mad:
             raise KeyError(channel)
         if self.broken:
