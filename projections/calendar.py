@@ -6,7 +6,7 @@ the policy's zone, and a scheduled backup belongs to the day of its window.
 
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime, timedelta
-from typing import Literal
+from typing import Literal, get_args
 
 from msgspec import Struct
 
@@ -28,19 +28,7 @@ DayState = Literal[
     "failed",
     "damaged",
 ]
-ORDER: tuple[DayState, ...] = (
-    "none",
-    "proven",
-    "good",
-    "retried",
-    "open",
-    "cancelled",
-    "skipped",
-    "missed",
-    "suspect",
-    "failed",
-    "damaged",
-)
+ORDER: tuple[DayState, ...] = get_args(DayState)
 """From nothing and well to worst; one proven backup makes a good day a proven one."""
 UNTOLD = "nothing is recorded of its window"
 

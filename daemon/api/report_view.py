@@ -9,7 +9,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from daemon.answers import VaultView
-from daemon.answers.check import CheckLine
 from daemon.answers.report import (
     CacheReport,
     DayState,
@@ -19,6 +18,7 @@ from daemon.answers.report import (
     RestoreLine,
     VerifiedView,
 )
+from daemon.api.check import check_line
 from daemon.api.proofs_view import assurance_view
 from daemon.api.report_troubles import troubles_of
 from daemon.api.views import Moment, next_start
@@ -68,7 +68,7 @@ def report_of(moment: Moment, history: History, wanted: Wanted) -> Report:
         days=wanted.days,
         level=worst(lines),
         caches=tuple(_cache(moment, history, name, wanted) for name in wanted.names),
-        problems=tuple(_problem(line) for line in lines if line.level != "ok"),
+        problems=tuple(check_line(line) for line in lines if line.level != "ok"),
         troubles=troubles,
         more_troubles=more,
         restores=tuple(islice(_restores(moment, wanted.only, _start_of(first)), MOST_RESTORES)),
@@ -95,17 +95,6 @@ def names_of(
         levels = {line.cache: -LEVELS.index(line.level) for line in reversed(lines)}
         names.sort(key=lambda name: (levels.get(name, 0), name))
     return tuple(names[:MOST_CACHES]), tuple(sorted(names[MOST_CACHES:]))
-
-
-def _problem(line: Line) -> CheckLine:
-    return CheckLine(
-        level=line.level,
-        rule=line.rule,
-        message=line.message,
-        cache=line.cache,
-        hint=line.hint,
-        code=line.code,
-    )
 
 
 def _cache(moment: Moment, history: History, name: CacheName, wanted: Wanted) -> CacheReport:

@@ -220,7 +220,7 @@ def actor_crashes(patch: Patch) -> None:
 
 def task_is_left_behind(patch: Patch) -> None:
     """An actor starts a task that nobody waits for."""
-    _performing(patch, lambda: asyncio.get_running_loop().create_task(asyncio.sleep(1e9)))
+    _performing(patch, lambda: asyncio.get_running_loop().create_task(asyncio.Event().wait()))
 
 
 def callback_fails(patch: Patch) -> None:

@@ -5,11 +5,10 @@ Wrappers of any `EventLog`; what they let through is as good as what they wrap.
 
 from collections.abc import AsyncGenerator, Sequence
 
-import anyio
-
 from events.envelope import Commit, Head, Record
 from events.facts import START, Position
 from events.log import Appended, Conflict, EventLog, LogUnwritable
+from tests.simulation.virtual import pass_time
 
 
 class SlowLog:
@@ -25,12 +24,12 @@ class SlowLog:
     async def append(self, commits: Sequence[Commit]) -> tuple[Appended | Conflict, ...]:
         """See `EventLog.append`."""
         self.batches.append(len(commits))
-        await anyio.sleep(self._seconds / 2)
+        await pass_time(self._seconds / 2)
         if self.failures:
             raise self.failures.pop(0)
         answers = await self._inner.append(commits)
         self.stored += len(commits)
-        await anyio.sleep(self._seconds / 2)
+        await pass_time(self._seconds / 2)
         return answers
 
     def read(self, after: Position = START) -> AsyncGenerator[Record, None]:
