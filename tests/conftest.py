@@ -53,8 +53,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Where several workers run, the first to end tells for all: they collect the same."""
-    if config.pluginmanager.hasplugin("dsession"):
-        config.pluginmanager.register(_Taken(config))
+    config.pluginmanager.register(_Taken(config))
 
 
 class _Taken:
