@@ -21,9 +21,10 @@ from daemon.errors import Rejected, Unavailable
 from daemon.ports import Clock, Ids
 from events import codec
 from events.envelope import Commit, Entry, Envelope, Head, IdempotencyKey, Record, Who
-from events.facts import CacheName, CommitId, Position
+from events.facts import START, CacheName, CommitId, Position
 from events.log import Appended, Conflict, EventLog, LogError, LogFailed
 from events.types import Event, stream_of
+from projections.folding import Folding
 from projections.state import State, evolve
 
 DAEMON = Who(kind="daemon")
@@ -50,6 +51,13 @@ class KeyedBy(Struct, frozen=True):
         return IdempotencyKey(
             uid=self.uid, key=self.key, body_sha256=hashlib.sha256(self.body).hexdigest()
         )
+
+
+class Known(Struct, frozen=True):
+    """A state that was folded before, and the hash of the record that it ends with."""
+
+    state: State
+    chain: bytes
 
 
 class _Batch:
@@ -88,15 +96,27 @@ class Ledger:
         """Why the log cannot be written at present; None when the last append succeeded."""
         return self._trouble
 
-    async def load(self) -> None:
-        """Fold the whole log. First call; raises `LogError`."""
-        state = State()
-        async with aclosing(self._log.read()) as records:
+    async def load(self, known: Known | None = None) -> bool:
+        """Fold the log: the whole, or on from a state. First call; raises `LogError`.
+
+        False, and nothing is loaded, if the log has another record where that state ends: then
+        it is of another history.
+        """
+        state = State() if known is None else known.state
+        # From the record before: the first one that comes is where the state ends.
+        after = START if known is None else Position(state.position - 1)
+        async with aclosing(self._log.read(after)) as records:
+            if known is not None:
+                last = await anext(records, None)
+                if last is None or last.hash != known.chain:
+                    return False
+            folding = Folding(state)
             async for record in records:
-                state = evolve(state, record.envelope, codec.decode(record.data))
-        self._durable = self._working = state
+                folding.add(record.envelope, codec.decode(record.data))
+        state = self._durable = self._working = folding.state()
         self._touched.clear()
         self._touched_since = state.position
+        return True
 
     async def head(self) -> Head:
         """The chain's end, for manifests (L3)."""

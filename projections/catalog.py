@@ -122,6 +122,7 @@ class Backup(Struct, frozen=True):
 OfCache = Map[BackupId, Backup]
 Catalog = Map[CacheName, OfCache]
 """Keyed by cache first: a fold then copies one cache's small map, not all of them."""
+NONE: OfCache = Map()
 
 CatalogEvent = (
     BackupRequested
@@ -149,24 +150,28 @@ CatalogEvent = (
 
 def evolve(catalog: Catalog, envelope: Envelope, event: CatalogEvent) -> Catalog:
     """The catalog after one more event."""
-    of_cache = catalog.get(event.cache, Map())
+    return catalog.set(event.cache, step(catalog.get(event.cache, NONE), envelope, event))
+
+
+def step(of_cache: OfCache, envelope: Envelope, event: CatalogEvent) -> OfCache:
+    """One cache's backups after one more event about one of them."""
+    backup_id = event.backup_id
     match event:
         case BackupRequested():
-            return catalog.set(
-                event.cache, of_cache.set(event.backup_id, _requested(envelope, event))
-            )
+            return of_cache.set(backup_id, _requested(envelope, event))
         case BackupDeleted():
-            return catalog.set(event.cache, of_cache.delete(event.backup_id))
+            return of_cache.delete(backup_id)
         case BackupVerified() | VerificationFailed() | VerificationAbandoned():
-            known = of_cache[event.backup_id]
-            known = replace(known, proof=judged(known.proof, envelope, event))
-            return catalog.set(event.cache, of_cache.set(event.backup_id, known))
-        case BackupRecovered():
-            return catalog.set(
-                event.cache, of_cache.set(event.backup_id, _recovered(envelope, event))
+            known = of_cache[backup_id]
+            return of_cache.set(
+                backup_id, replace(known, proof=judged(known.proof, envelope, event))
             )
-    backup = _step(of_cache[event.backup_id], envelope, event)
-    return catalog.set(event.cache, _forget_old(of_cache.set(backup.backup_id, backup), backup))
+        case BackupRecovered():
+            return of_cache.set(backup_id, _recovered(envelope, event))
+        case _:
+            backup = _step(of_cache[backup_id], envelope, event)
+            changed = of_cache.set(backup_id, backup)
+            return _forget_old(changed, backup) if backup.abandoned else changed
 
 
 def _requested(envelope: Envelope, event: BackupRequested) -> Backup:
@@ -228,14 +233,17 @@ _Step = (
 
 def _step(backup: Backup, envelope: Envelope, event: _Step) -> Backup:
     match event:
-        case BackupDeferred():
-            return replace(backup, deferred=event.reason)
         case AttemptStarted():
             return _started(backup, envelope, event)
         case SnapshotTaken():
             return replace(backup, snapshot=event.snapshot)
         case BackupCompleted():
             return _completed(backup, envelope, event)
+        case DeletionRequested():
+            going = copies.leaving(backup.copies) if backup.copies else ()
+            return replace(backup, phase="deleting", deletion=event.reason, copies=going)
+        case BackupDeferred():
+            return replace(backup, deferred=event.reason)
         case BackupFailed():
             return replace(backup, phase="failed", failure=event.failure, snapshot=None)
         case RetryScheduled():
@@ -244,9 +252,6 @@ def _step(backup: Backup, envelope: Envelope, event: _Step) -> Backup:
             return _over(backup, envelope, event)
         case LeftoversStuck() | LeftoversSwept():
             return _of_leftovers(backup, envelope, event)
-        case DeletionRequested():
-            going = copies.leaving(backup.copies)
-            return replace(backup, phase="deleting", deletion=event.reason, copies=going)
         case _:
             return _flagged(backup, envelope, event)
 
@@ -370,7 +375,7 @@ def living(catalog: Catalog, cache: CacheName | None = None) -> Iterator[Backup]
 
 def get(catalog: Catalog, cache: CacheName, backup_id: BackupId) -> Backup | None:
     """One backup by its full id."""
-    return catalog.get(cache, Map()).get(backup_id)
+    return catalog.get(cache, NONE).get(backup_id)
 
 
 def copies_in(catalog: Catalog, vault: VaultName) -> tuple[Copy, ...]:

@@ -119,13 +119,13 @@ _OUTCOMES: dict[type[Event], HookOutcome] = {
     RestoreCompleted: "completed",
     RestoreFailed: "failed",
 }
-_ABOUT = frozenset({*HookEvent.__args__, *_ENDS, AttemptStarted, BackupDeleted})
+ABOUT = frozenset({*HookEvent.__args__, *_ENDS, AttemptStarted, BackupDeleted})
 """Every other event, and there are many, says nothing of hooks."""
 
 
 def evolve(hooks: Hooks, known: Catalog, envelope: Envelope, event: Event) -> Hooks:
     """The hooks after one more event; `known` are the backups before it."""
-    if type(event) not in _ABOUT:
+    if type(event) not in ABOUT:
         return hooks
     if isinstance(event, HookEvent):
         return _of_hook(hooks, envelope, event)

@@ -93,11 +93,14 @@ def evolve(slots: Slots, envelope: Envelope, event: SlotEvent) -> Slots:
         case WindowMissed():
             missed = _missed(envelope, event)
             return slots.set(event.cache, (*_recent(mine, envelope.at), missed))
-    at = next((n for n, slot in enumerate(mine) if slot.backup_id == event.backup_id), None)
-    if at is None:
-        return slots
-    changed = _changed(mine[at], envelope, event)
-    return slots.set(event.cache, (*mine[:at], changed, *mine[at + 1 :]))
+    backup_id, at = event.backup_id, len(mine)
+    while at:  # from the newest on: it is nearly always that
+        at -= 1
+        if mine[at].backup_id == backup_id:
+            changed = list(mine)
+            changed[at] = _changed(mine[at], envelope, event)
+            return slots.set(event.cache, tuple(changed))
+    return slots
 
 
 def _requested(envelope: Envelope, event: BackupRequested) -> Slot:
@@ -152,14 +155,12 @@ def _settled(slot: Slot, envelope: Envelope, outcome: Outcome, reason: str) -> S
 
 def _recent(slots: tuple[Slot, ...], now: datetime) -> tuple[Slot, ...]:
     """Without the settled ones that nobody will ask for again."""
-    first = slots[0] if slots else None
-    if first is None or (first.noted_at > now - KEPT and len(slots) < _MOST):
+    if len(slots) <= _LEAST or (slots[0].noted_at > now - KEPT and len(slots) < _MOST):
         return slots
     least, most = len(slots) - _LEAST, len(slots) - _MOST + 1
-    return tuple(
+    old = (
         slot
-        for number, slot in enumerate(slots)
-        if slot.outcome == "open"
-        or number >= least
-        or (slot.noted_at > now - KEPT and number >= most)
+        for number, slot in enumerate(slots[:least])
+        if slot.outcome == "open" or (slot.noted_at > now - KEPT and number >= most)
     )
+    return (*old, *slots[least:])

@@ -87,6 +87,7 @@ from projections.usage import OF_USAGE, Usage
 from projections.vaults import Vaults
 
 LEAP = timedelta(days=30)
+_AT_WORK = frozenset({"waiting", "running", "deleting"})
 _FREQUENT = (
     AttemptStarted,
     SnapshotTaken,
@@ -96,11 +97,24 @@ _FREQUENT = (
     BackupDeleted,
 )
 """Most of a log is these: they need not be compared with every other event first."""
-
-
+_OF_SLOTS = (
+    BackupRequested,
+    AttemptStarted,
+    BackupCompleted,
+    BackupAbandoned,
+    BackupCancelled,
+    BackupSkipped,
+)
+# Made once: putting a union together takes longer than asking it.
+_OfNothingHere = RetentionExpired | HookEvent | AlarmRecord
+_Reader = ProofEvent | ExportEvent | ComparisonEvent | ImportEvent
 _OfInstallation = (
     DaemonStarted | DaemonStopped | VaultExamined | LogWentBack | LogRecovered | PricesSet
 )
+
+
+Changed = dict[str, object]
+"""New values of some of the state's fields, by name."""
 
 
 class Answered(Struct, frozen=True):
@@ -154,35 +168,48 @@ class State(Struct, frozen=True):
 
 def evolve(state: State, envelope: Envelope, event: Event) -> State:
     """The state after one more record."""
-    state = replace(
+    # First what looks at the state before the event; and one new state costs less than several.
+    kind, at, hooked, book = type(event), envelope.at, state.hooks, state.alarms
+    if kind in hooks.ABOUT:
+        hooked = hooks.evolve(hooked, state.catalog, envelope, event)
+    if book.channels or isinstance(event, AlarmRecord):
+        book = _alarms(state, envelope, event)
+    if isinstance(event, _FREQUENT):
+        changed = _backup(state, envelope, event)
+    else:
+        changed = _rest(state, envelope, event)
+    leapt = state.last_at is not None and at - state.last_at > LEAP
+    return replace(
         state,
         position=envelope.position,
-        born_at=state.born_at or envelope.at,
-        last_at=envelope.at,
-        leapt_at=_leapt(state, envelope.at),
+        born_at=state.born_at or at,
+        last_at=at,
+        leapt_at=at if leapt else state.leapt_at,
         heads=state.heads.set(envelope.stream, envelope.position),
-        keys=_keys(state, envelope.key, envelope.position),
-        tallies=tally.evolve(state.tallies, event),
-        hooks=hooks.evolve(state.hooks, state.catalog, envelope, event),
-        alarms=_alarms(state, envelope, event),
+        keys=_keys(state, envelope.key, envelope.position) if envelope.key else state.keys,
+        tallies=tally.evolve(state.tallies, event) if kind in tally.COUNTED else state.tallies,
+        hooks=hooked,
+        alarms=book,
+        **changed,
     )
-    if isinstance(event, _FREQUENT):
-        return _backup(state, envelope, event)
-    if isinstance(event, HookEvent | AlarmRecord | RetentionExpired):
-        return state
-    if isinstance(event, ProofEvent | ExportEvent | ComparisonEvent | ImportEvent):
+
+
+def _rest(state: State, envelope: Envelope, event: Event) -> Changed:
+    """What an event changes that is not among the most frequent ones."""
+    if isinstance(event, _OfNothingHere):
+        return {}
+    if isinstance(event, _Reader):
         return _reader(state, envelope, event)
     if isinstance(event, _OfInstallation):
         return _installation(state, envelope, event)
     match event:
         case CacheRegistered() | CacheReconfigured() | CacheSuspended() | PolicySet():
-            return replace(state, caches=caches.evolve(state.caches, envelope, event))
+            return {"caches": caches.evolve(state.caches, envelope, event)}
         case CacheRemoved():
             without = state.slots.delete(event.cache) if event.cache in state.slots else state.slots
-            changed = caches.evolve(state.caches, envelope, event)
-            return replace(state, caches=changed, slots=without)
+            return {"caches": caches.evolve(state.caches, envelope, event), "slots": without}
         case WindowMissed():
-            return replace(state, slots=slots.evolve(state.slots, envelope, event))
+            return {"slots": slots.evolve(state.slots, envelope, event)}
         case (
             RestoreRequested()
             | RestorePlanned()
@@ -196,11 +223,7 @@ def evolve(state: State, envelope: Envelope, event: Event) -> State:
             return _backup(state, envelope, event)
 
 
-def _reader(
-    state: State,
-    envelope: Envelope,
-    event: ProofEvent | ExportEvent | ComparisonEvent | ImportEvent,
-) -> State:
+def _reader(state: State, envelope: Envelope, event: _Reader) -> Changed:
     """What only reads backups, and holds them meanwhile; and what tells of imports."""
     if isinstance(event, ImportEvent):
         return _import(state, event)
@@ -215,21 +238,21 @@ def _installation(
     state: State,
     envelope: Envelope,
     event: _OfInstallation,
-) -> State:
+) -> Changed:
     match event:
         case PricesSet():
-            return replace(state, usage=usage.priced(state.usage, envelope, event))
+            return {"usage": usage.priced(state.usage, envelope, event)}
         case DaemonStarted():
-            return replace(state, installation=event.installation, started_at=envelope.at, up=True)
+            return {"installation": event.installation, "started_at": envelope.at, "up": True}
         case DaemonStopped():
-            return replace(state, up=False)
+            return {"up": False}
         case VaultExamined():
-            return replace(state, vaults=vaults.evolve(state.vaults, envelope, event))
+            return {"vaults": vaults.evolve(state.vaults, envelope, event)}
         case LogWentBack():
-            return replace(state, recovery=recovery.evolve(state.recovery, envelope, event))
+            return {"recovery": recovery.evolve(state.recovery, envelope, event)}
         case LogRecovered():
             known = recovery.evolve(state.recovery, envelope, event)
-            return replace(state, recovery=known, installation=event.installation)
+            return {"recovery": known, "installation": event.installation}
 
 
 def fold(records: Iterable[tuple[Envelope, Event]], state: State | None = None) -> State:
@@ -244,57 +267,46 @@ def _alarms(state: State, envelope: Envelope, event: Event) -> Book:
     """What is to be told; most records say nothing of that."""
     if isinstance(event, AlarmRecord):
         return alarms.evolve(state.alarms, envelope, event)
-    if not state.alarms.channels:
-        return state.alarms
     notice = notices.notice_of(envelope, event, state.catalog, state.restores)
     return state.alarms if notice is None else alarms.noticed(state.alarms, notice)
 
 
-def _leapt(state: State, at: datetime) -> datetime | None:
-    leap = state.last_at is not None and at - state.last_at > LEAP
-    return at if leap else state.leapt_at
-
-
-def _keys(
-    state: State, key: IdempotencyKey | None, position: Position
-) -> Map[tuple[int, str], Answered]:
-    if key is None:
-        return state.keys
+def _keys(state: State, key: IdempotencyKey, position: Position) -> Map[tuple[int, str], Answered]:
     known = state.keys.get((key.uid, key.key))
     first = known.first if known else position
     return state.keys.set((key.uid, key.key), Answered(key.body_sha256, first, position))
 
 
-def _backup(state: State, envelope: Envelope, event: catalog.CatalogEvent) -> State:
-    changed = catalog.evolve(state.catalog, envelope, event)
-    backup = catalog.get(changed, event.cache, event.backup_id)
-    needs_work = backup is not None and (
-        backup.unswept
-        or backup.stuck
-        or backup.phase in ("waiting", "running", "deleting")
-        or copies.need_work(backup.copies)
-    )
-    is_open = state.open_backups
-    if needs_work:
-        is_open = is_open.set(event.backup_id, event.cache)
-    elif event.backup_id in is_open:
-        is_open = is_open.delete(event.backup_id)
-    marked = state.slots
-    if isinstance(event, _OfSlots):
-        marked = slots.evolve(marked, envelope, event)
-    before = catalog.get(state.catalog, event.cache, event.backup_id)
-    held = _held(state.held, event.backup_id, _copied(backup) - _copied(before))
-    used = state.usage
+def _backup(state: State, envelope: Envelope, event: catalog.CatalogEvent) -> Changed:
+    backup_id, of_cache = event.backup_id, state.catalog.get(event.cache, catalog.NONE)
+    before = of_cache.get(backup_id)
+    of_cache = catalog.step(of_cache, envelope, event)
+    after = of_cache.get(backup_id)
+    changed: Changed = {"catalog": state.catalog.set(event.cache, of_cache)}
+    if after is not None and _needs_work(after):
+        if backup_id not in state.open_backups:
+            changed["open_backups"] = state.open_backups.set(backup_id, event.cache)
+    elif backup_id in state.open_backups:
+        changed["open_backups"] = state.open_backups.delete(backup_id)
+    if isinstance(event, _OF_SLOTS):
+        changed["slots"] = slots.evolve(state.slots, envelope, event)
+    if more := _copied(after) - _copied(before):
+        changed["held"] = _held(state.held, backup_id, more)
     if type(event) in OF_USAGE:
-        used = usage.evolve(used, envelope, before=before, after=backup)
-    return replace(
-        state, catalog=changed, open_backups=is_open, slots=marked, held=held, usage=used
-    )
+        changed["usage"] = usage.evolve(state.usage, envelope, before=before, after=after)
+    return changed
+
+
+def _needs_work(backup: Backup) -> bool:
+    """Whether something of a backup is to be made or to be removed."""
+    if backup.unswept or backup.stuck or backup.phase in _AT_WORK:
+        return True
+    return bool(backup.copies) and copies.need_work(backup.copies)
 
 
 def _copied(backup: Backup | None) -> int:
     """How many copies read a backup now."""
-    return copies.running(backup.copies) if backup else 0
+    return copies.running(backup.copies) if backup is not None and backup.copies else 0
 
 
 def _held(held: Map[BackupId, int], backup_id: BackupId, more: int) -> Map[BackupId, int]:
@@ -305,17 +317,7 @@ def _held(held: Map[BackupId, int], backup_id: BackupId, more: int) -> Map[Backu
     return held.set(backup_id, left) if left else held.delete(backup_id)
 
 
-_OfSlots = (
-    BackupRequested
-    | AttemptStarted
-    | BackupCompleted
-    | BackupAbandoned
-    | BackupCancelled
-    | BackupSkipped
-)
-
-
-def _restore(state: State, envelope: Envelope, event: restores.RestoreEvent) -> State:
+def _restore(state: State, envelope: Envelope, event: restores.RestoreEvent) -> Changed:
     changed = restores.evolve(state.restores, envelope, event)
     restore = changed[event.restore_id]
     active, held, changed_by = state.active, state.held, state.changed_by
@@ -327,34 +329,34 @@ def _restore(state: State, envelope: Envelope, event: restores.RestoreEvent) -> 
     elif isinstance(event, RestoreCompleted | RestoreFailed):
         active = active.delete(event.cache)
         held = _held(held, restore.backup_id, -1)
-    return replace(state, restores=changed, active=active, changed_by=changed_by, held=held)
+    return {"restores": changed, "active": active, "changed_by": changed_by, "held": held}
 
 
-def _export(state: State, envelope: Envelope, event: ExportEvent) -> State:
+def _export(state: State, envelope: Envelope, event: ExportEvent) -> Changed:
     more = 1 if isinstance(event, ExportRequested) else -1
     held = _held(state.held, event.backup_id, more)
     changed = exports.evolve(state.exports, envelope, event)
     exporting = exports.open_after(state.exporting, changed[event.export_id])
-    return replace(state, exports=changed, exporting=exporting, held=held)
+    return {"exports": changed, "exporting": exporting, "held": held}
 
 
-def _comparison(state: State, envelope: Envelope, event: ComparisonEvent) -> State:
+def _comparison(state: State, envelope: Envelope, event: ComparisonEvent) -> Changed:
     changed = comparisons.evolve(state.comparisons, envelope, event)
     more, held = 1 if isinstance(event, ComparisonRequested) else -1, state.held
     for backup_id in changed[event.comparison_id].backups:
         held = _held(held, backup_id, more)
-    return replace(state, comparisons=changed, held=held)
+    return {"comparisons": changed, "held": held}
 
 
-def _import(state: State, event: ImportEvent) -> State:
+def _import(state: State, event: ImportEvent) -> Changed:
     of_cache = state.catalog[event.cache]
     known = of_cache[event.backup_id]
     changed = replace(known, origin=imports.evolve(known.origin, event))
     of_cache = of_cache.set(event.backup_id, changed)
-    return replace(state, catalog=state.catalog.set(event.cache, of_cache))
+    return {"catalog": state.catalog.set(event.cache, of_cache)}
 
 
-def _verification(state: State, envelope: Envelope, event: ProofEvent) -> State:
+def _verification(state: State, envelope: Envelope, event: ProofEvent) -> Changed:
     active, held = proofs.evolve(state.verifications, envelope, event), state.held
     if isinstance(event, VerificationRequested):
         held = _held(held, event.backup_id, 1)
@@ -362,4 +364,4 @@ def _verification(state: State, envelope: Envelope, event: ProofEvent) -> State:
     if isinstance(event, BackupVerified | VerificationFailed | VerificationAbandoned):
         held = _held(held, event.backup_id, -1)
         changed = catalog.evolve(changed, envelope, event)
-    return replace(state, verifications=active, held=held, catalog=changed)
+    return {"verifications": active, "held": held, "catalog": changed}

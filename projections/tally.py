@@ -60,6 +60,8 @@ _ONE: dict[type[Event], str] = {
     RestoreFailed: "failed_restores",
 }
 """Events of which each is one more of something."""
+COUNTED = frozenset({BackupCompleted, *_ONE})
+"""Every other event changes no count."""
 
 
 def evolve(tallies: Tallies, event: Event) -> Tallies:

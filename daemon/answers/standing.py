@@ -81,12 +81,29 @@ class PortView(Struct, frozen=True, omit_defaults=True):
     failure: Failure | None = None
 
 
+class StateView(Struct, frozen=True, omit_defaults=True):
+    """What the daemon began with: the state that was kept at `position`, and `records` after it.
+
+    Position 0 is none, so all were read; `unused` is why one that was there was not used. Of the
+    part before it, which was not read at the start, `checked` records were checked since. The
+    newest state that is kept is of position `kept`; `unkept` is why no newer one could be.
+    """
+
+    position: int
+    records: int
+    seconds: float
+    unused: str = ""
+    checked: int = 0
+    kept: int = 0
+    unkept: str = ""
+
+
 class HostView(Struct, frozen=True, omit_defaults=True):
     """The daemon and its host as they were at `at`.
 
     `looked_seconds` ago the worker looked for work; a watchdog that hears nothing for
     `watchdog_seconds` has the daemon started again. `unmeasured` says why the disk of `data_dir`
-    could not be looked at.
+    could not be looked at. `state` is what the daemon began with.
     """
 
     at: datetime
@@ -102,6 +119,7 @@ class HostView(Struct, frozen=True, omit_defaults=True):
     engine: EngineView | None = None
     spool: SpoolView | None = None
     metrics: PortView | None = None
+    state: StateView | None = None
 
 
 class Vitals(Struct, frozen=True):

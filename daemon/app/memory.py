@@ -1,4 +1,4 @@
-"""The allocator's settings that matter to a daemon of large buffers.
+"""The settings of memory that matter: the allocator's, to a daemon of large buffers, and another.
 
 By itself glibc maps every large buffer anew and gives it back at once, so that the kernel clears
 its pages again and again: with a mapping for each buffer of 512 KiB or more a backup of 1 GB cost
@@ -8,6 +8,9 @@ held 110 MiB more than when it was new. One arena, which keeps a little, needs 3
 """
 
 import ctypes
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
 """``mallopt(3)``."""
@@ -24,3 +27,17 @@ def keep_buffers_warm() -> None:
         mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
         mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
         mallopt(M_ARENA_MAX, 1)
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Rubbish is not looked for meanwhile.
+
+    A state is values without cycles: searching them again and again for some would take a tenth
+    of the time of folding them, and find nothing.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

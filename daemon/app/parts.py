@@ -42,11 +42,13 @@ from daemon.app.real import RandomIds, SystemClock, Threads, password
 from daemon.app.rebuilt import Rebuilder
 from daemon.app.recovering import Recovery, copies
 from daemon.app.room import free_memory_bytes
+from daemon.app.state import state_view
 from daemon.app.tips import VaultTips
 from daemon.app.vaults import Sickroom, openers, vault_keys
 from daemon.config import Config, size_bytes
 from daemon.core import Core, Parts
 from daemon.doctor import Doctor, Engines, Outcomes, Rounds
+from daemon.frozen import Freezer
 from daemon.ledger import Ledger
 from daemon.storage import names
 from daemon.storage.bandwidth import Bandwidth
@@ -79,6 +81,7 @@ class Basics(Struct, frozen=True):
     installation: InstallationId
     version: str
     rebuilder: Rebuilder
+    freezer: Freezer
     spool: Spool | None = None
 
 
@@ -291,6 +294,7 @@ class Daemon:
             watchdog_seconds=watchdog_seconds(os.environ, os.getpid()),
             looked_at=lambda: self.core.worker.looked_at,
             port=lambda: self.port.standing,
+            state=partial(state_view, basics.freezer),
         )
         return Pulse(body, self._pulse_room, self.vault_urls)
 

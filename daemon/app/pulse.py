@@ -19,6 +19,7 @@ from daemon.answers.standing import (
     PortView,
     ReachView,
     SpoolView,
+    StateView,
     Vitals,
 )
 from daemon.app.real import ForsakenThreads
@@ -49,6 +50,7 @@ class Body(Struct, frozen=True):
     watchdog_seconds: float | None
     looked_at: Callable[[], float | None]
     port: Callable[[], PortView | None]
+    state: Callable[[], StateView | None] = lambda: None
 
 
 class _Disk(Struct, frozen=True):
@@ -128,6 +130,7 @@ class Pulse:
             engine=_engine(body.engine),
             spool=spool,
             metrics=body.port(),
+            state=body.state(),
         )
 
     async def _spool(self) -> SpoolView | None:

@@ -20,20 +20,22 @@ from msgspec.structs import replace
 
 from daemon.api import access_for, listening
 from daemon.api import serve as serve_socket
+from daemon.app.code import code_hash
 from daemon.app.logs import set_up_logs
-from daemon.app.memory import keep_buffers_warm
+from daemon.app.memory import keep_buffers_warm, uncollected
 from daemon.app.messages import notifications
 from daemon.app.notify import feed_watchdog, handed_over, notify, watchdog_seconds
 from daemon.app.parts import Basics, Daemon, build
-from daemon.app.real import RandomIds, SystemClock, Threads, clock_offset
+from daemon.app.real import ForsakenThreads, RandomIds, SystemClock, Threads, clock_offset
 from daemon.app.rebuilt import Rebuilder, Tools, swap_in
-from daemon.app.settings import LOG_NAME, Settings, read
+from daemon.app.settings import LOG_NAME, STATE_NAME, Settings, read
 from daemon.app.spool import open_spool
 from daemon.app.vaults import none_is_missed
 from daemon.commands import StartDaemon
 from daemon.config import Config, DaemonConfig
 from daemon.core import Settled
 from daemon.errors import BadRequest, ValkeepError
+from daemon.frozen import FileDrawer, Freezer
 from daemon.ledger import Ledger
 from daemon.storage.factory import directory_of
 from daemon.storage.one_error import one_error
@@ -123,13 +125,17 @@ async def _serve_once(run: Run) -> bool:
 async def _put_together(run: Run, events: SqliteLog) -> Daemon:
     ids = RandomIds(run.clock)
     ledger = Ledger(events, run.clock, ids)
-    await ledger.load()
+    folder = Path(run.settings.config.daemon.data_dir)
+    freezer = Freezer(ledger, FileDrawer(folder / STATE_NAME), ForsakenThreads(), code_hash)
+    with uncollected():
+        await freezer.load()
     none_is_missed(run.settings.config, ledger.state)
     installation = ledger.state.installation or InstallationId(ids.new())
-    path = Path(run.settings.config.daemon.data_dir, LOG_NAME)
-    offload, rebuilder = Threads(), Rebuilder(path, Tools(run.clock, ids))
+    offload, rebuilder = Threads(), Rebuilder(folder / LOG_NAME, Tools(run.clock, ids))
     spool = await open_spool(run.settings.config, installation, offload)
-    basics = Basics(ledger, run.clock, ids, offload, installation, run.version, rebuilder, spool)
+    basics = Basics(
+        ledger, run.clock, ids, offload, installation, run.version, rebuilder, freezer, spool
+    )
     return await build(run.settings.config, basics, os.environ.get("PATH", ""))
 
 
@@ -161,6 +167,8 @@ async def _live(daemon: Daemon, run: Run, door: socket.socket) -> None:
             working.start_soon(daemon.rounds.run)
             working.start_soon(daemon.keeper.run)
             working.start_soon(daemon.keyspace.run)
+            working.start_soon(daemon.basics.freezer.run)
+            working.start_soon(daemon.basics.freezer.look_behind)
             working.start_soon(_end_when_recovered, daemon, working.cancel_scope)
             watched = watchdog_seconds(os.environ, os.getpid())
             if watched is not None:
@@ -173,6 +181,7 @@ async def _live(daemon: Daemon, run: Run, door: socket.socket) -> None:
         await daemon.core.stop("told to end")
         if not daemon.basics.rebuilder.wanted.is_set():
             await daemon.keeper.flush()
+            await daemon.basics.freezer.flush()
         writing.cancel_scope.cancel()
     log.info("daemon stopped")
 

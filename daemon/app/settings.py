@@ -14,6 +14,8 @@ from daemon.errors import BadRequest
 
 LOG_NAME = "events.db"
 """The event log's file in `data_dir`."""
+STATE_NAME = "state.snapshot"
+"""The state that was folded from it, beside it; may be deleted at any time (L5)."""
 SYSTEM_FILE = Path("/etc/valkeep/valkeep.toml")
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from daemon.answers import Status, VaultView
-from daemon.answers.standing import EngineView, HostView, SpoolView
+from daemon.answers.standing import EngineView, HostView, SpoolView, StateView
 from daemon.cli.table import Column, facts, table
 from daemon.cli.words import duration, instant, size
 
@@ -48,6 +48,7 @@ def host_lines(found: Status, width: int) -> Iterator[str]:
     host = found.host
     pairs = [("daemon", _daemon(found)), ("log", _log(found))]
     if host is not None:
+        pairs += [("started", _started(host.state))] if host.state else []
         pairs += [
             ("worker", _worker(host)),
             ("spool", _spool(host.spool)),
@@ -75,6 +76,23 @@ def _log(found: Status) -> str:
         return f"{told}; its disk ({host.data_dir}): {host.unmeasured}"
     free = f"{size(host.free_bytes)} of {size(host.total_bytes)} free"
     return f"{told}, {size(host.log_bytes)}; {free} in {host.data_dir}"
+
+
+def _started(state: StateView) -> str:
+    """What the daemon folded its state from, and what is known of the part that it did not read."""
+    records = f"{state.records:,} {'record' if state.records == 1 else 'records'}"
+    if not state.position:
+        told = f"from all {records} of its log in {state.seconds:.1f} s"
+        unused = f"; the state that was kept was not used: {state.unused}" if state.unused else ""
+        return f"{told}{unused}{_unkept(state)}"
+    told = f"from the state at {state.position:,} and {records} after it in {state.seconds:.1f} s"
+    if state.checked >= state.position:
+        return f"{told}; those before it are whole{_unkept(state)}"
+    return f"{told}; {state.checked:,} of those before it checked so far{_unkept(state)}"
+
+
+def _unkept(state: StateView) -> str:
+    return f"; its state CANNOT BE KEPT: {state.unkept}" if state.unkept else ""
 
 
 def _worker(host: HostView) -> str:

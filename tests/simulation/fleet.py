@@ -15,6 +15,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from daemon.actors.worker import Limits
+from daemon.frozen import Often
 from tests.simulation.dice import dice
 from tests.simulation.far import Far
 from tests.simulation.hooking import AROUND_BACKUPS
@@ -44,6 +45,7 @@ LONG_AWAY = (A_DAY, 3 * A_DAY, 9 * A_DAY)
 STEPS = (-7200.0, -1800.0, -60.0, -1.0, 1.0, 60.0, 1800.0, 7200.0, 2 * A_DAY)
 AHEAD = (3 * A_DAY, 10 * A_DAY, 40 * A_DAY)
 """How wrong a clock may be that is put right again, sooner or later."""
+OFTEN = Often(records=20, at_end=5)
 PAUSES = (10.0, 600.0, 3 * 3600.0, 20 * 3600.0)
 
 
@@ -94,7 +96,8 @@ class Fleet:
     def _plan(self) -> Plan:
         limits = Limits(backups=self.setting.backups_at_once)
         hooks = AROUND_BACKUPS if self.setting.seed % 8 == 5 else None
-        return Plan(weather=self._storm, limits=limits, declared=self._people.file(), hooks=hooks)
+        declared, often = self._people.file(), OFTEN if self.setting.seed % 8 == 3 else None
+        return Plan(weather=self._storm, limits=limits, declared=declared, hooks=hooks, often=often)
 
     def _live(self) -> None:
         how, self._ends_at = self._end()

@@ -32,6 +32,7 @@ from daemon.actors.verify import EngineProver, Proving, VerifyActor
 from daemon.actors.worker import Actors, Limits
 from daemon.commands import ReconcileCaches, ReconcileHooks, StartDaemon
 from daemon.core import Core, Parts
+from daemon.frozen import Freezer, Often
 from daemon.ledger import Ledger
 from daemon.storage.one_error import one_error
 from daemon.storage.sealing import NoKeys
@@ -42,6 +43,7 @@ from projections.work import outstanding
 from tests.simulation.checker import Checker
 from tests.simulation.far import Far
 from tests.simulation.foreign import FarImports
+from tests.simulation.freezing import freezer_for
 from tests.simulation.hooking import FarHooks
 from tests.simulation.line import CLEAR, Line, Sky
 from tests.simulation.loop import Deadlock, Livelock, ProcessKilled, VirtualLoop, unheard
@@ -76,6 +78,7 @@ class Life(Struct):
     view: View
     loop: VirtualLoop
     stop: Callable[[], None]
+    freezer: Freezer | None = None
 
     @property
     def ledger(self) -> Ledger:
@@ -106,7 +109,7 @@ class Plan(Struct, frozen=True):
 
     The daemon is killed or told to stop, or the client goes away in the middle of a command.
     Steps are counted from the moment when the log has been opened. After its end the daemon is
-    away for `down_seconds`.
+    away for `down_seconds`. It keeps its state so `often`, or never.
     """
 
     kill_at: int | None = None
@@ -118,6 +121,7 @@ class Plan(Struct, frozen=True):
     hooks: ReconcileHooks | None = None
     down_seconds: float = DOWN_SECONDS
     post: FarPost | None = None
+    often: Often | None = None
 
 
 QUIET = Plan()
@@ -244,16 +248,20 @@ class _Run:
         for landing in list(self.far.late):
             self.line.expect(landing)
         ledger = Ledger(log, FarClock(self.far), CountedIds(self._number))
-        await ledger.load()
+        freezer = freezer_for(self.plan.often, ledger, self.far)
+        await (freezer.load() if freezer else ledger.load())
         self._compare(ledger)
         core = Core(ledger, self._parts(ledger))
-        life = Life(self._number, self.line, log, core, self.checker.view, loop, self._stop)
+        view = self.checker.view
+        life = Life(self._number, self.line, log, core, view, loop, self._stop, freezer)
         life.disturbed()
         async with anyio.create_task_group() as writing:
             writing.start_soon(ledger.run)
             with anyio.CancelScope() as self._working:
                 await self._work(life)
             await life.core.stop("told to end")
+            if freezer:
+                await freezer.flush()
             writing.cancel_scope.cancel()
         self._compare(ledger)
 
@@ -289,6 +297,9 @@ class _Run:
 
     async def _work(self, life: Life) -> None:
         async with anyio.create_task_group() as tasks:
+            if life.freezer:
+                tasks.start_soon(life.freezer.run)
+                tasks.start_soon(life.freezer.look_behind)
             told = self.plan.post.notifications if self.plan.post else None
             start, plan = StartDaemon(HERE, "0.1.0"), self.plan
             tasks.start_soon(life.core.run, start, plan.declared, plan.hooks, told)

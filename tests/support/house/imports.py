@@ -132,6 +132,10 @@ HOUSE: Mapping[str, Room] = {
         (*TRUTH, "events.codec", "projections", "daemon.decide", *WIRE),
         ("msgspec", "anyio", "structlog"),
     ),
+    "daemon.frozen": Room(
+        (*TRUTH, "projections", "daemon.frozen", "daemon.ledger"), ("msgspec", "anyio", "structlog")
+    ),
+    "daemon.frozen.sheet": Room(("projections",), ("msgspec",), pure=True),
     "daemon.core": Room(
         (
             *TRUTH,

@@ -1,0 +1,1 @@
+"""The state beside the log: form, file, and when it is kept."""
