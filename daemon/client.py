@@ -15,8 +15,11 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
+from daemon import client_refusal
 from daemon.answers import ErrorAnswer, Problem
+from daemon.client_refusal import cut_short, no_daemon, unknown_peer, unreachable
 from daemon.errors import (
+    Away,
     BadRequest,
     Failed,
     Forbidden,
@@ -30,8 +33,9 @@ from daemon.errors import (
 PATIENCE_SECONDS = 180.0
 """A look at a cache, or a plan, may wait for a server's time-outs; longer takes nothing."""
 LINE_BYTES = 64 * 1024
-STRANGER = "unknown-peer"
-"""The code of the refusal of whoever has no role; it comes without a word."""
+STRANGER = client_refusal.STRANGER
+AWAY = ("stopping", "starting")
+"""The codes of a daemon that is going, or not there yet."""
 PIECE_BYTES = 1 << 20
 UPLOAD_BYTES = 256 * 1024
 
@@ -47,6 +51,15 @@ _KINDS: Mapping[int, type[ValkeepError]] = {
 }
 _error = msgspec.json.Decoder(ErrorAnswer)
 
+
+class _Last(ErrorAnswer, frozen=True):
+    """The error that ended a stream, and the status that it would have had."""
+
+    status: int = 500
+
+
+_last = msgspec.json.Decoder(_Last)
+
 Query = Mapping[str, str | int | float | bool | None]
 
 
@@ -59,6 +72,7 @@ class _Request(msgspec.Struct, frozen=True):
     target: str
     body: bytes = b""
     key: str | None = None
+    hook: str | None = None
 
     def encoded(self) -> bytes:
         """The request as it goes over the wire; one request for each connection."""
@@ -67,14 +81,20 @@ class _Request(msgspec.Struct, frozen=True):
             head += ["Content-Type: application/json", f"Content-Length: {len(self.body)}"]
         if self.key is not None:
             head.append(f"Idempotency-Key: {self.key}")
+        if self.hook is not None:
+            head.append(f"Valkeep-Hook: {self.hook}")
         return "\r\n".join([*head, "", ""]).encode() + self.body
 
 
 class Client:
     """Asks the daemon on a Unix socket. Every method raises what the daemon answers with."""
 
-    def __init__(self, path: str, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
+    def __init__(
+        self, path: str, *, patience_seconds: float = PATIENCE_SECONDS, hook: str | None = None
+    ) -> None:
+        """`hook` is the hook in which we run, and what it is run for: ``NAME ID``."""
         self.path = path
+        self._hook = hook
         self._patience = patience_seconds
 
     def get(self, route: str, query: Query | None = None) -> bytes:
@@ -85,7 +105,7 @@ class Client:
 
     def post(self, route: str, body: bytes, *, key: str | None = None) -> bytes:
         """One answer to what was said, as JSON; `key` makes it safe to repeat (L4)."""
-        with self._asked(_Request("POST", route, body, key)) as (status, _, answer):
+        with self._asked(_Request("POST", route, body, key, self._hook)) as (status, _, answer):
             said = b"".join(answer)
         return _checked(status, said)
 
@@ -105,18 +125,24 @@ class Client:
                     status, headers = _head(reader, self.path, taken=taken)
                     answer = b"".join(_body(reader, headers, self.path))
             except ConnectionError:
-                raise _cut_short(self.path) from None
+                raise cut_short(self.path) from None
         return _checked(status, answer)
 
     def lines(
-        self, route: str, query: Query | None = None, *, endless: bool = False
+        self,
+        route: str,
+        query: Query | None = None,
+        *,
+        body: bytes | None = None,
+        endless: bool = False,
     ) -> Generator[bytes, None, None]:
-        """Lines of NDJSON with their line feeds, as they come; blank ones are left out."""
-        with self._asked(_Request("GET", route + _query(query)), endless=endless) as (
-            status,
-            _,
-            answer,
-        ):
+        """Lines of NDJSON with their line feeds, as they come; blank ones are left out.
+
+        With a `body` that is said, and the lines are the answer to it.
+        """
+        method = "GET" if body is None else "POST"
+        request = _Request(method, route + _query(query), body or b"")
+        with self._asked(request, endless=endless) as (status, _, answer):
             if status != 200:
                 _checked(status, b"".join(answer))
             yield from _whole_lines(answer, self.path)
@@ -152,7 +178,7 @@ class Client:
                     "Its own log says what it is doing: `journalctl -u valkeep`.",
                 ) from None
             except ConnectionError:
-                raise _cut_short(self.path) from None
+                raise cut_short(self.path) from None
 
 
 def path_of(*parts: str) -> str:
@@ -183,34 +209,13 @@ def _connected(path: str, patience_seconds: float) -> Generator[socket.socket, N
         try:
             line.connect(path)
         except OSError as error:
-            raise _unreachable(path, error) from None
+            raise unreachable(path, error) from None
         yield line
 
 
 def _timeval(seconds: float) -> bytes:
     whole = int(seconds)
     return pack("ll", whole, max(1, int((seconds - whole) * 1_000_000)))
-
-
-def _unreachable(path: str, error: OSError) -> Unreachable:
-    start = "Look with `systemctl status valkeep`, or start one: `valkeep serve`."
-    match error:
-        case FileNotFoundError() | NotADirectoryError():
-            why = "there is no such socket"
-        case ConnectionRefusedError():
-            why = "nobody listens on it any more"
-        case PermissionError():
-            why = "this user may not open it"
-        case BlockingIOError():
-            why = "it takes no connection, and too many wait for one"
-        case _:
-            why = (error.strerror or str(error)).lower()
-    return Unreachable(
-        "unreachable", f"No daemon can be reached on {path}: {why}.", f"{start} {_OTHER}"
-    )
-
-
-_OTHER = "Another socket is named by --socket or VALKEEP_SOCKET."
 
 
 def _send(line: socket.socket, request: bytes) -> bool:
@@ -254,18 +259,18 @@ def _head(reader: BufferedReader, path: str, *, taken: bool) -> tuple[int, dict[
     except ConnectionResetError:
         first, taken = b"", False
     if not first:
-        # A stranger is closed before his request is read, and who has read it and says nothing
-        # has died: a Unix socket tells the one from the other.
-        raise _cut_short(path) if taken else _unknown_peer(path)
+        # Who has read the request and says nothing has died: a Unix socket tells that from one
+        # who closed before.
+        raise cut_short(path) if taken else _turned_away(path)
     try:
         status = int(first.split(b" ", 2)[1])
     except (IndexError, ValueError):
-        raise _no_daemon(path) from None
+        raise no_daemon(path) from None
     headers: dict[str, str] = {}
     while (line := reader.readline(LINE_BYTES)) not in (b"\r\n", b"\n"):
         name, colon, value = line.decode("latin-1").partition(":")
         if not colon:
-            raise _no_daemon(path)
+            raise no_daemon(path)
         headers[name.strip().lower()] = value.strip()
     return status, headers
 
@@ -279,7 +284,7 @@ def _body(
             yield _exactly(reader, size, path)
             _exactly(reader, 2, path)
         if reader.readline(LINE_BYTES) != b"\r\n":
-            raise _cut_short(path)
+            raise cut_short(path)
     else:
         left = int(headers.get("content-length", "0"))
         while left:
@@ -290,7 +295,7 @@ def _body(
 def _exactly(reader: BufferedReader, size: int, path: str) -> bytes:
     piece = reader.read(size)
     if len(piece) < size:
-        raise _cut_short(path)
+        raise cut_short(path)
     return piece
 
 
@@ -300,7 +305,7 @@ def _whole_lines(answer: Iterable[bytes], path: str) -> Generator[bytes, None, N
         *whole, rest = (rest + piece).split(b"\n")
         yield from (_line(line) for line in whole if line)
     if rest:
-        raise _cut_short(path)
+        raise cut_short(path)
 
 
 def _checked(status: int, body: bytes) -> bytes:
@@ -324,50 +329,23 @@ def _checked(status: int, body: bytes) -> bytes:
 def _line(line: bytes) -> bytes:
     """One line of a stream, or the error that ended it."""
     if line.startswith(b'{"error":'):
-        raise _raised(500, _error.decode(line).error)
+        last = _last.decode(line)
+        raise _raised(last.status, last.error)
     return line + b"\n"
 
 
 def _raised(status: int, problem: Problem) -> ValkeepError:
-    return _KINDS.get(status, Failed)(problem.code, problem.message, problem.hint)
+    kind = Away if problem.code in AWAY else _KINDS.get(status, Failed)
+    return kind(problem.code, problem.message, problem.hint)
 
 
-def _unknown_peer(path: str) -> Forbidden:
-    """Closed before a word was said: that is how the daemon treats strangers."""
-    uid, groups = os.geteuid(), sorted({os.getegid(), *os.getgroups()})
-    return Forbidden(
-        STRANGER,
-        f"The daemon on {path} does not know you: it closed the connection at once.",
-        f"You are {_named_user(uid)}, in {', '.join(map(_named_group, groups))}. [roles] in the "
-        "daemon's configuration says who may talk to it; new groups count after a new login.",
-    )
+def _turned_away(path: str) -> ValkeepError:
+    """Strangers are closed with their request unread, and so is whoever knocked at one that died.
 
-
-def _named_user(uid: int) -> str:
-    import pwd  # noqa: PLC0415 - only for this message
-
+    The one of them who knocks again is let in and closed again; the other finds nobody.
+    """
     try:
-        return f"user {pwd.getpwuid(uid).pw_name}"
-    except KeyError:
-        return f"user {uid}"
-
-
-def _named_group(gid: int) -> str:
-    import grp  # noqa: PLC0415 - only for this message
-
-    try:
-        return f"group {grp.getgrgid(gid).gr_name}"
-    except KeyError:
-        return f"group {gid}"
-
-
-def _cut_short(path: str) -> Unreachable:
-    return Unreachable(
-        "cut-short",
-        f"The daemon on {path} ended the connection in the middle of its answer.",
-        "If a command was sent, `valkeep events` tells whether it was taken.",
-    )
-
-
-def _no_daemon(path: str) -> Unreachable:
-    return Unreachable("unreachable", f"What answers on {path} is no Valkeep daemon.", _OTHER)
+        with _connected(path, 1.0):
+            return unknown_peer(path)
+    except Unreachable as error:
+        return error

@@ -36,6 +36,10 @@ class Unavailable(ValkeepError):
     """The log cannot be written: HTTP 503, exit 1."""
 
 
+class Away(Unavailable):
+    """The daemon stops, or is not there yet: HTTP 503. The next life will answer."""
+
+
 class Unreachable(ValkeepError):
     """No daemon answers on the socket: exit 5."""
 

@@ -58,3 +58,15 @@ class Progress(Protocol):
         has a bound of its own.
         """
         ...
+
+
+class Tell(Protocol):
+    """Where a question that takes long says how far it is; kept for whoever waits for it alone."""
+
+    def __call__(self, doing: str, done: int = 0, total: int | None = None) -> None:
+        """What is being done, and how many of how many are done, if that can be counted."""
+        ...
+
+
+def untold(doing: str, done: int = 0, total: int | None = None) -> None:
+    """Nobody wants to know."""

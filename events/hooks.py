@@ -95,4 +95,26 @@ class HookRan(_HookEvent, frozen=True, tag="hook-ran/1"):
     by_hand: bool = False
 
 
-HookEvent = HooksSet | HookStarted | HookRan
+class Passed(Fact, frozen=True):
+    """A `hook` that has been run on the way to something, and the `cache` that it was run for."""
+
+    hook: str
+    cache: CacheName
+
+
+class HookAsked(Struct, frozen=True, forbid_unknown_fields=True, tag="hook-asked/1"):
+    """A `hook` that was running for `cause_id` has asked for the backup or restore `work_id`.
+
+    `cache` is that of what was asked for. `passed` are the hooks of the whole way that led here,
+    each with the cache that it was run for: none of them is run again for it, for such a circle
+    would go on for ever.
+    """
+
+    cache: CacheName
+    hook: str
+    cause_id: str
+    work_id: str
+    passed: tuple[Passed, ...]
+
+
+HookEvent = HooksSet | HookStarted | HookRan | HookAsked

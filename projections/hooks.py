@@ -17,6 +17,7 @@ from events.envelope import Envelope
 from events.facts import BackupKind, CacheName
 from events.hooks import (
     Hook,
+    HookAsked,
     HookEnding,
     HookEvent,
     HookOutcome,
@@ -25,6 +26,7 @@ from events.hooks import (
     HooksSet,
     HookStarted,
     HookWhen,
+    Passed,
 )
 from events.types import (
     AttemptStarted,
@@ -98,6 +100,7 @@ class Hooks(Struct, frozen=True):
 
     `running` were started and have not ended; `ran` has the runs for each backup and restore,
     `last` the last one of each hook for each cache, `counts` how often each has ended how.
+    `passed` are the hooks that led to a backup or restore, and are not run again for it.
     """
 
     configured: tuple[Hook, ...] = ()
@@ -107,6 +110,7 @@ class Hooks(Struct, frozen=True):
     ran: Map[str, tuple[Ran, ...]] = Map()
     last: Map[tuple[CacheName, str], Ran] = Map()
     counts: Map[tuple[str, HookResult], int] = Map()
+    passed: Map[str, tuple[Passed, ...]] = Map()
 
 
 _End = BackupCompleted | BackupAbandoned | BackupCancelled | RetryScheduled
@@ -130,8 +134,7 @@ def evolve(hooks: Hooks, known: Catalog, envelope: Envelope, event: Event) -> Ho
     if isinstance(event, HookEvent):
         return _of_hook(hooks, envelope, event)
     if isinstance(event, BackupDeleted):
-        gone = event.backup_id in hooks.ran
-        return replace(hooks, ran=hooks.ran.delete(event.backup_id)) if gone else hooks
+        return _forgotten(hooks, event.backup_id)
     if not hooks.configured:
         return hooks
     if isinstance(event, AttemptStarted):
@@ -139,6 +142,15 @@ def evolve(hooks: Hooks, known: Catalog, envelope: Envelope, event: Event) -> Ho
     if isinstance(event, _ENDS):
         occasion = _ended(known, event)
         return hooks if occasion is None else _owed(hooks, occasion, envelope.position)
+    return hooks
+
+
+def _forgotten(hooks: Hooks, work_id: str) -> Hooks:
+    """Nothing is told any more of what has been deleted."""
+    if work_id in hooks.ran:
+        hooks = replace(hooks, ran=hooks.ran.delete(work_id))
+    if work_id in hooks.passed:
+        hooks = replace(hooks, passed=hooks.passed.delete(work_id))
     return hooks
 
 
@@ -172,7 +184,7 @@ def before_restore(restore: Restore) -> Occasion:
 def _owed(hooks: Hooks, occasion: Occasion, position: int) -> Hooks:
     due = hooks.due
     for place, hook in enumerate(hooks.configured):
-        if fits(hook, occasion):
+        if fits(hook, occasion) and not _has_passed(hooks, hook, occasion):
             one = Due(hook.name, occasion, (position, place))
             due = due.set(one.key, one)
     return hooks if due is hooks.due else replace(hooks, due=due)
@@ -209,7 +221,22 @@ def _pattern(text: str) -> re.Pattern[str]:
 
 def wanted(hooks: Hooks, occasion: Occasion) -> tuple[Hook, ...]:
     """The hooks for an occasion, as they are configured."""
-    return tuple(hook for hook in hooks.configured if fits(hook, occasion))
+    return tuple(
+        hook
+        for hook in hooks.configured
+        if fits(hook, occasion) and not _has_passed(hooks, hook, occasion)
+    )
+
+
+def _has_passed(hooks: Hooks, hook: Hook, occasion: Occasion) -> bool:
+    """Whether it was this hook, run for this cache, that led to it: a circle ends there."""
+    return Passed(hook.name, occasion.cache) in hooks.passed.get(occasion.work_id, ())
+
+
+def asking(hooks: Hooks, *, hook: str, work_id: str) -> HookStarted | None:
+    """The run of a hook for some work that is under way, if there is one."""
+    runs = (run for run in hooks.running.values() if (run.hook, run.work_id) == (hook, work_id))
+    return next(runs, None)
 
 
 def due(hooks: Hooks) -> list[Due]:
@@ -234,6 +261,8 @@ def _of_hook(hooks: Hooks, envelope: Envelope, event: HookEvent) -> Hooks:
             return replace(hooks, due=due, running=hooks.running.set(key, event))
         case HookRan():
             return _ran(hooks, envelope, event)
+        case HookAsked():
+            return replace(hooks, passed=hooks.passed.set(event.work_id, event.passed))
 
 
 def _set(hooks: Hooks, event: HooksSet) -> Hooks:

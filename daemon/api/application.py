@@ -15,14 +15,16 @@ from aiohttp import web
 from daemon.answers import Problem
 from daemon.api import faults
 from daemon.api.asked import Asked, Lines, Question, Taking
+from daemon.api.farewell import broken_off, cut_off
 from daemon.api.metrics import CONTENT_TYPE
-from daemon.api.roles import demand
+from daemon.api.rights import demand
 from daemon.api.route import Route
 from daemon.api.routes import ROUTES
 from daemon.api.seams import Outside
 from daemon.api.sending import sent
 from daemon.api.session import Session
-from daemon.errors import BadRequest, ValkeepError
+from daemon.api.telling import MEDIA, tell, wanted
+from daemon.errors import Away, BadRequest, ValkeepError
 from events.log import LogError
 
 log = structlog.get_logger()
@@ -31,6 +33,7 @@ MAX_BODY_BYTES = 64 * 1024
 MAX_KEY_LENGTH = 200
 WRITE_SECONDS = 30.0
 """A reader of a stream that takes nothing for so long is cut off."""
+PARTING_SECONDS = 1.0
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -83,14 +86,17 @@ class _Place:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer; a command is given time to end when the daemon stops, a question is not."""
         session = self._sessions[request.protocol]
-        if self._route.method != "GET":
+        question = self._route.method == "GET"
+        with session.asking(patient=not question):
             return await self._handle(request, session)
-        with session.asking():
-            return await self._handle(request, session)
+        error = broken_off() if self._route.lines else cut_off(question=question)
+        return await _parted(request, session.stream, error)
 
     async def _handle(self, request: web.Request, session: Session) -> web.StreamResponse:
         """Check the role before anything is read, then answer."""
-        demand(session.role, wanted=self._route.role)
+        route = self._route
+        what = f"{route.method} {route.path}"
+        demand(session.role, wanted=route.role, what=what, holders=session.holders)
         asked = Asked(
             outside=self._outside,
             peer=session.peer,
@@ -99,15 +105,21 @@ class _Place:
             query=_query(request),
             body=b"" if self._route.takes is not None else await self._body(request),
             key=_key(request),
+            holders=session.holders,
+            cause=_cause(request),
         )
+        telling, rest = wanted(asked.query) if route.tells else (False, asked.query)
+        asked = msgspec.structs.replace(asked, query=rest)
         asked.queried(self._route.query)
+        if telling and route.answer is not None:
+            return await _told(request, session, route.answer, asked)
         if self._route.body_of is not None:
             return await sent(request, self._route.body_of, asked)
         if self._route.text is not None:
             text = await self._route.text(asked)
             return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE})
         if self._route.lines is not None:
-            return await _streamed(request, self._route.lines, asked)
+            return await _streamed(request, session, self._route.lines, asked)
         if self._route.takes is not None:
             return await _taken(request, self._route.takes, asked)
         return await _answered(self._route.answer, asked)
@@ -126,6 +138,24 @@ class _Place:
             ) from None
 
 
+async def _told(
+    request: web.Request, session: Session, question: Question, asked: Asked
+) -> web.StreamResponse:
+    """How far a question is, line by line, and the answer as the last one."""
+    response = web.StreamResponse(headers={"Content-Type": MEDIA})
+
+    async def write(line: bytes) -> None:
+        if session.stream is None:
+            await response.prepare(request)
+            session.stream = response
+        await _write(response, line)
+
+    await tell(question, asked, write)
+    await response.write_eof()
+    session.stream = None
+    return response
+
+
 async def _answered(question: Question | None, asked: Asked) -> web.Response:
     if question is None:
         raise TypeError("a route has a question or lines")
@@ -133,12 +163,15 @@ async def _answered(question: Question | None, asked: Asked) -> web.Response:
     return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
 
 
-async def _streamed(request: web.Request, lines: Lines, asked: Asked) -> web.StreamResponse:
+async def _streamed(
+    request: web.Request, session: Session, lines: Lines, asked: Asked
+) -> web.StreamResponse:
     """Write each line as it comes; the first is awaited before the status is sent."""
-    response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+    response = web.StreamResponse(headers={"Content-Type": MEDIA})
     async with aclosing(lines(asked)) as source:
         first = await anext(source, b"")
         await response.prepare(request)
+        session.stream = response
         await _write(response, first)
         try:
             async for line in source:
@@ -148,7 +181,25 @@ async def _streamed(request: web.Request, lines: Lines, asked: Asked) -> web.Str
             problem = Problem("log", error.message, error.hint)
             await _write(response, faults.in_band(problem))
     await response.write_eof()
+    session.stream = None
     return response
+
+
+async def _parted(
+    request: web.Request, stream: web.StreamResponse | None, error: Away
+) -> web.StreamResponse:
+    """The end of an answer that the daemon's own end has cut off."""
+    if stream is not None:
+        stream.force_close()
+        # The status is out: the error is the last line, if there is still a reader.
+        with anyio.move_on_after(PARTING_SECONDS):
+            await stream.write(faults.in_band(Problem(error.code, error.message, error.hint)))
+            await stream.write_eof()
+        return stream
+    if request.writer.output_size:
+        # What else was sent would be taken for a part of what it was to be.
+        raise ConnectionAbortedError("the daemon is stopping")
+    return faults.refused(error)
 
 
 async def _taken(request: web.Request, taking: Taking, asked: Asked) -> web.Response:
@@ -197,6 +248,12 @@ def _query(request: web.Request) -> dict[str, str]:
             raise BadRequest("query", f"{name} is given twice.", "Give each parameter once.")
         query[name] = value
     return query
+
+
+def _cause(request: web.Request) -> tuple[str, str] | None:
+    """Which hook asks, and what it is run for: ``NAME ID``, as the command line says it."""
+    said = request.headers.get("Valkeep-Hook", "").split()
+    return (said[0], said[1]) if len(said) == 2 else None
 
 
 def _key(request: web.Request) -> str | None:

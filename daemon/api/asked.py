@@ -8,14 +8,21 @@ from msgspec import Struct
 
 from daemon.answers import Answer, Role
 from daemon.api.peer import Peer
+from daemon.api.rights import Holders, demand
 from daemon.api.seams import Outside
 from daemon.errors import BadRequest
+from daemon.ports import Tell, untold
 
 S = TypeVar("S", bound=Struct)
 
 
 class Asked(Struct, frozen=True):
-    """Who asks, the parts of the path, the query, the body, and the idempotency key."""
+    """Who asks, the parts of the path, the query, the body, and the idempotency key.
+
+    `cause` is the hook that asks, if it says so, and what it is run for.
+    `holders` is whom the configuration names for each role, `tell` where it is told how far a
+    question is.
+    """
 
     outside: Outside
     peer: Peer
@@ -24,6 +31,13 @@ class Asked(Struct, frozen=True):
     query: Mapping[str, str] = {}
     body: bytes = b""
     key: str | None = None
+    holders: Holders = {}
+    tell: Tell = untold
+    cause: tuple[str, str] | None = None
+
+    def demand(self, wanted: Role, what: str) -> None:
+        """Raise `Forbidden` unless who asks may do this."""
+        demand(self.role, wanted=wanted, what=what, holders=self.holders)
 
     def queried(self, shape: type[S]) -> S:
         """The query as its route says it is; raises `BadRequest`."""

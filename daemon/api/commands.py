@@ -6,7 +6,7 @@ came. Nothing is retried here: the fate of a command is in the log.
 
 import msgspec
 
-from daemon.answers import Accepted, PlanAnswer, PlanRequest, Role
+from daemon.answers import Accepted, PlanAnswer, PlanRequest
 from daemon.api import keys
 from daemon.api.asked import Asked
 from daemon.api.cancelling import LastWord, meant
@@ -19,7 +19,7 @@ from daemon.api.keys import Place
 from daemon.api.notifications import queued
 from daemon.api.peer import user_name
 from daemon.api.queries import moment_of
-from daemon.api.roles import demand
+from daemon.api.rights import role_for, tag_of
 from daemon.api.settings import provisional, settings_for
 from daemon.api.undo_view import undoing_named
 from daemon.api.views import backup_view
@@ -29,6 +29,7 @@ from daemon.commands import (
     CancelBackup,
     CancelComparison,
     DeleteBackup,
+    HookAsks,
     RecordCache,
     RemoveCache,
     Request,
@@ -86,17 +87,8 @@ _Told = (
     | TestNotifications
 )
 
-_OF_OPERATORS = (
-    RequestBackup
-    | RequestAutoBackup
-    | CancelBackup
-    | RequestVerification
-    | RequestCopy
-    | AcknowledgeBackup
-    | RequestComparison
-    | CancelComparison
-    | TestNotifications
-)
+_OF_HOOKS = RequestBackup | RequestAutoBackup | RequestRestore | UndoRestore
+"""What a hook may ask for that has hooks itself: a circle is known by it."""
 
 _request = msgspec.json.Decoder(Request)
 _plan = msgspec.json.Decoder(PlanRequest)
@@ -105,7 +97,7 @@ _plan = msgspec.json.Decoder(PlanRequest)
 async def command(asked: Asked) -> Accepted:
     """Decide one command; the answer comes when its events are durable."""
     request = _plainest(asked.read(_request.decode))
-    demand(asked.role, wanted=role_for(request))
+    asked.demand(role_for(request), f"The command {tag_of(request)}")
     request = placed(asked, request)
     told: Probe | None = None
     if isinstance(request, AddCache | SetCache):
@@ -163,13 +155,6 @@ def _names_a_cache(asked: Asked, request: _Told) -> None:
             undoing_named(state, request.cache)
         case _:
             return
-
-
-def role_for(request: Request) -> Role:
-    """The least role that may give a command (DESIGN 8); names of keys are data."""
-    if isinstance(request, RequestComparison) and request.names is not None:
-        return "admin"
-    return "operator" if isinstance(request, _OF_OPERATORS) else "admin"
 
 
 async def plan(asked: Asked) -> PlanAnswer:
@@ -236,6 +221,9 @@ async def _executed(asked: Asked, command: _Told) -> Outcome:
     user = await outside.offload(user_name, peer.uid)
     who = Who(kind="user", uid=peer.uid, user=user, pid=peer.pid)
     key = KeyedBy(peer.uid, asked.key, asked.body) if asked.key is not None else None
+    if asked.cause is not None and isinstance(command, _OF_HOOKS):
+        hook, work_id = asked.cause
+        return await outside.ledger.execute(HookAsks(command, hook, work_id), who, key)
     return await outside.ledger.execute(command, who, key)
 
 

@@ -7,6 +7,7 @@ from aiohttp import web
 
 from daemon.answers import ErrorAnswer, Problem
 from daemon.errors import (
+    Away,
     BadRequest,
     Failed,
     Forbidden,
@@ -26,6 +27,8 @@ STATUS: Mapping[type[ValkeepError], int] = {
     Unavailable: 503,
 }
 """The HTTP status of each kind of error; a kind below one of these has its status."""
+RETRY_SECONDS = 5
+"""``Retry-After`` of a daemon that stops or starts: a restart takes about so long."""
 
 _HTTP_HINTS: Mapping[int, tuple[str, str]] = {
     404: ("unknown-route", "GET /openapi.json lists every route."),
@@ -36,7 +39,11 @@ _HTTP_HINTS: Mapping[int, tuple[str, str]] = {
 
 def refused(error: ValkeepError) -> web.Response:
     """The response to an error that has a meaning."""
-    return _response(_status(error), Problem(error.code, error.message, error.hint))
+    response = _response(status_of(error), Problem(error.code, error.message, error.hint))
+    if isinstance(error, Away):
+        response.headers["Retry-After"] = str(RETRY_SECONDS)
+        response.force_close()
+    return response
 
 
 def unusable_log(error: LogError) -> web.Response:
@@ -62,22 +69,30 @@ def bug() -> web.Response:
     )
 
 
-def in_band(problem: Problem) -> bytes:
+class _InBand(ErrorAnswer, frozen=True):
+    """An error as a line, with the status that it would have had."""
+
+    status: int
+
+
+def in_band(problem: Problem, status: int = 500) -> bytes:
     """The last line of a stream that cannot go on."""
-    return msgspec.json.encode(ErrorAnswer(problem)) + b"\n"
+    return msgspec.json.encode(_InBand(problem, status)) + b"\n"
 
 
 def refusal(error: ValkeepError) -> bytes:
     """A whole HTTP response, for a connection that aiohttp never gets to see."""
     body = msgspec.json.encode(ErrorAnswer(Problem(error.code, error.message, error.hint)))
+    later = f"Retry-After: {RETRY_SECONDS}\r\n" if isinstance(error, Away) else ""
     head = (
-        f"HTTP/1.1 {_status(error)} Refused\r\nContent-Type: application/json\r\n"
+        f"HTTP/1.1 {status_of(error)} Refused\r\nContent-Type: application/json\r\n{later}"
         f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     )
     return head.encode() + body
 
 
-def _status(error: ValkeepError) -> int:
+def status_of(error: ValkeepError) -> int:
+    """The HTTP status of an error that has a meaning."""
     return next(status for kind, status in STATUS.items() if isinstance(error, kind))
 
 

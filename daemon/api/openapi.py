@@ -8,6 +8,7 @@ import msgspec
 
 from daemon.answers import Answer, ErrorAnswer
 from daemon.api.route import Route
+from daemon.api.telling import PROGRESS
 from daemon.commands import Request
 
 Json = dict[str, object]
@@ -53,7 +54,7 @@ def _schemas(shapes: list[object]) -> tuple[dict[int, Json], Json]:
 def _operation(route: Route, named: Mapping[int, Json]) -> Json:
     operation: Json = {
         "summary": route.summary,
-        "description": f"Needs the role {route.role}.",
+        "description": route.rights or f"Needs the role {route.role}.",
         "operationId": _operation_id(route),
         "parameters": [*_path_parameters(route), *_query_parameters(route)],
         "responses": {
@@ -105,6 +106,16 @@ def _query_parameters(route: Route) -> list[Json]:
         {"name": name, "in": "query", "required": False, "schema": schema}
         for name, schema in properties.items()
     ]
+    if route.tells:
+        parameters.append(
+            {
+                "name": PROGRESS,
+                "in": "query",
+                "required": False,
+                "schema": {"type": "boolean", "default": False},
+                "description": "Answer with NDJSON: lines with `progress`, the last with `answer`.",
+            }
+        )
     if route.path == "/v1/commands":
         parameters.append(
             {

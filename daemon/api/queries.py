@@ -69,9 +69,14 @@ class WaitQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class BackupWaitQuery(WaitQuery, frozen=True, forbid_unknown_fields=True):
-    """`copies`: wait also until none of its copies waits or is made; a failed one has ended."""
+    """`copies`: wait also until none of its copies waits or is made; a failed one has ended.
+
+    `gone`: wait also while it is being deleted; when nothing is left of it there is no answer
+    but 404.
+    """
 
     copies: bool = False
+    gone: bool = False
 
 
 async def status(asked: Asked) -> Status:
@@ -126,7 +131,8 @@ async def backup(asked: Asked) -> BackupDetail:
 
     def ended(backup: Backup) -> bool:
         copied = [copy.phase for copy in backup.copies] if query.copies else []
-        return not {backup.phase, *copied} & {"waiting", "running"}
+        unended = {"waiting", "running", "deleting"} if query.gone else {"waiting", "running"}
+        return not {backup.phase, *copied} & unended
 
     found = await _when(asked, now_of, ended, query.wait)
     moment = moment_of(asked)

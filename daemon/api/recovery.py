@@ -21,7 +21,7 @@ class RecoveryQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
 async def look(asked: Asked) -> Recoverable:
     """What the vaults know that the log does not; changes nothing."""
-    return await _recovering(asked).look(asked.queried(RecoveryQuery).vault)
+    return await _recovering(asked).look(asked.queried(RecoveryQuery).vault, asked.tell)
 
 
 async def recover(asked: Asked) -> RecoveredAnswer:
@@ -29,7 +29,7 @@ async def recover(asked: Asked) -> RecoveredAnswer:
     said = asked.read(_recover.decode)
     user = await asked.outside.offload(user_name, asked.peer.uid)
     who = Who(kind="user", uid=asked.peer.uid, user=user, pid=asked.peer.pid)
-    return await _recovering(asked).recover(said, who)
+    return await _recovering(asked).recover(said, who, asked.tell)
 
 
 def _recovering(asked: Asked) -> Recovering:

@@ -12,10 +12,7 @@ from msgspec import Struct
 
 from daemon.answers import Role
 from daemon.api.peer import Peer
-from daemon.errors import Forbidden
-
-ROLES: tuple[Role, ...] = ("viewer", "operator", "admin")
-"""From the least to the most; each may do what the ones before it may."""
+from daemon.api.rights import ROLES, Holders
 
 
 class Roles(Struct, frozen=True):
@@ -27,11 +24,15 @@ class Roles(Struct, frozen=True):
 
 
 class Access(Struct, frozen=True):
-    """Which ids have which role. `unknown` are the configured names that this host lacks."""
+    """Which ids have which role. `unknown` are the configured names that this host lacks.
+
+    `holders` is whom the configuration names, for whoever is refused.
+    """
 
     users: Mapping[int, Role]
     groups: Mapping[int, Role]
     unknown: tuple[str, ...] = ()
+    holders: Holders = {}
 
     def role_of(self, peer: Peer) -> Role | None:
         """The greatest role that the peer's user or groups give; None for a stranger."""
@@ -55,18 +56,8 @@ def access_for(roles: Roles, *, own_uid: int) -> Access:
             else:
                 (users if kind == "user" else groups)[number] = role
     users |= {0: "admin", own_uid: "admin"}
-    return Access(users=users, groups=groups, unknown=tuple(unknown))
-
-
-def demand(role: Role, *, wanted: Role) -> None:
-    """Raise `Forbidden` unless the role reaches what is wanted."""
-    if ROLES.index(role) < ROLES.index(wanted):
-        raise Forbidden(
-            "role",
-            f"This needs the role {wanted}, and you are {role}.",
-            f"Ask whoever runs the daemon to add you to {wanted} under [roles] in its "
-            "configuration, or run the command as root.",
-        )
+    named: Holders = {role: getattr(roles, role) for role in ROLES}
+    return Access(users=users, groups=groups, unknown=tuple(unknown), holders=named)
 
 
 def _number(kind: str, *, name: str) -> int | None:

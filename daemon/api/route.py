@@ -38,6 +38,10 @@ class Route(Struct, frozen=True):
     takes: Taking | None = None
     query: type[Struct] = NoQuery
     body: object = None
+    tells: bool = False
+    """Whether it may be asked, with ``progress=true``, to tell how far it is: see `telling`."""
+    rights: str = ""
+    """Who may, where that is more than the role: the handler itself demands it."""
 
     @property
     def pattern(self) -> str:

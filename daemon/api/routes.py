@@ -38,12 +38,13 @@ from daemon.api import (
 )
 from daemon.api.asked import Asked
 from daemon.api.openapi import Document, document
+from daemon.api.rights import in_words
 from daemon.api.route import Route
 from daemon.commands import DifferingKey, PolicyChange, Request
 
 
 async def _examined(asked: Asked) -> Examined:
-    return await asked.outside.doctor()
+    return await asked.outside.doctor(asked.tell)
 
 
 async def _described(asked: Asked) -> Document:
@@ -54,11 +55,12 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "POST",
         "/v1/commands",
-        "operator",
+        "viewer",  # to be told which role the command takes
         "Give one command; it is durable when the answer comes",
         answers.Accepted,
         commands.command,
         body=Request,
+        rights=in_words(),
     ),
     Route(
         "POST",
@@ -112,6 +114,7 @@ ROUTES: tuple[Route, ...] = (
         "Try out every part: can it be reached, and does it let us do what we must",
         Examined,
         _examined,
+        tells=True,
     ),
     Route(
         "GET",
@@ -306,6 +309,7 @@ ROUTES: tuple[Route, ...] = (
         "Follow the hash chain of the log to its end",
         answers.VerdictView,
         streams.verify,
+        tells=True,
     ),
     Route(
         "GET",
@@ -323,6 +327,7 @@ ROUTES: tuple[Route, ...] = (
         Recoverable,
         recovery.look,
         query=recovery.RecoveryQuery,
+        tells=True,
     ),
     Route(
         "POST",
@@ -332,6 +337,7 @@ ROUTES: tuple[Route, ...] = (
         RecoveredAnswer,
         recovery.recover,
         body=Recover,
+        tells=True,
     ),
     Route("GET", "/v1/hooks", "viewer", "Hooks, and how they went last", HooksAnswer, hooks.hooks),
     Route(

@@ -19,7 +19,7 @@ from daemon.board import Standing
 from daemon.commands.surveyed import KeyspaceDetail
 from daemon.errors import NotFound
 from daemon.ledger import Ledger
-from daemon.ports import Clock, Offload
+from daemon.ports import Clock, Offload, Tell, untold
 from events.envelope import Who
 from events.facts import BackupId, CacheName, CacheSettings, Probe, RestorePlan, VaultName
 from events.hooks import Hook
@@ -77,11 +77,11 @@ class Tips(Protocol):
 class Recovering(Protocol):
     """Brings back what a lost log has left in the vaults (L6)."""
 
-    async def look(self, vault: str | None) -> Recoverable:
+    async def look(self, vault: str | None, tell: Tell = untold) -> Recoverable:
         """What a recovery would do; raises `NotFound` for a vault that is not configured."""
         ...
 
-    async def recover(self, said: Recover, who: Who) -> RecoveredAnswer:
+    async def recover(self, said: Recover, who: Who, tell: Tell = untold) -> RecoveredAnswer:
         """Do it; raises `Rejected`, `NotFound`, or what the vaults raise."""
         ...
 
@@ -152,12 +152,12 @@ class NoUploads:
 class Doctor(Protocol):
     """Looks whether every part would do its work now."""
 
-    async def __call__(self) -> Examined:
+    async def __call__(self, tell: Tell = untold) -> Examined:
         """Every finding, worst first; within two minutes, whatever hangs."""
         ...
 
 
-async def no_doctor() -> Examined:
+async def no_doctor(tell: Tell = untold) -> Examined:  # noqa: ARG001
     """Nobody looks."""
     raise NotFound("doctor", "There is no doctor here.", "Ask a running daemon.")
 

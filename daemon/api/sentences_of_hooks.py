@@ -1,6 +1,6 @@
 """The events of hooks, each in one English sentence. Pure."""
 
-from events.hooks import HookEvent, HookRan, HooksSet, HookStarted
+from events.hooks import HookAsked, HookEvent, HookRan, HooksSet, HookStarted
 from projections.hooks import last_words, told
 
 
@@ -17,6 +17,12 @@ def of_hook(event: HookEvent) -> str:
             return f"hook {event.hook} started {_place(event)}{again}"
         case HookRan():
             return _ran(event)
+        case HookAsked():
+            names = ", ".join(f"{one.hook} for {one.cache}" for one in event.passed)
+            return (
+                f"hook {event.hook}, run for {event.cause_id}, has asked for {event.work_id} of "
+                f"{event.cache}; not run again for that: {names}"
+            )
 
 
 def _place(event: HookStarted | HookRan) -> str:

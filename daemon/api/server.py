@@ -155,7 +155,7 @@ class _Doorkeeper:
         """Hand the connection to aiohttp; anyio has no way to do that for an accepted one."""
         loop = asyncio.get_running_loop()
         handler = self._server()
-        session = self._sessions[handler] = Session(peer, role)
+        session = self._sessions[handler] = Session(peer, role, self._access.holders)
         transport, _ = await loop.connect_accepted_socket(lambda: handler, connection)
         session.limit(loop.call_later(self._limits.first_request_seconds, transport.abort))
 

@@ -17,6 +17,7 @@ from daemon.answers import TipView, VerdictView
 from daemon.api.asked import Asked
 from daemon.api.sentences import sentence
 from daemon.errors import Failed
+from daemon.ports import Tell
 from events import audit as proof
 from events import codec
 from events.audit import Line as ExportLine
@@ -26,6 +27,8 @@ from events.facts import START, CacheName, Position, cache_stream
 BEAT_SECONDS = 15.0
 """A quiet stream sends a blank line so often, so that both sides see that the other lives."""
 GATHER_BYTES = 64 * 1024
+TOLD_EACH = 1_000
+"""So many records are followed between two words of it."""
 
 __all__ = ["EventLine", "EventsQuery", "ExportLine", "events", "export", "verify"]
 
@@ -164,17 +167,31 @@ async def verify(asked: Asked) -> VerdictView:
     Raises `LogCorrupt` where the chain breaks, `Failed("log-set-back")` or
     `Failed("log-replaced")` where a vault remembers another one.
     """
+    asked.tell("asking the vaults what they remember")
     tips = await asked.outside.tips()
+    ahead = asked.outside.ledger.state.position
     found: dict[int, str] = {tip.position: "" for tip in tips if tip.position is not None}
     async with (
         aclosing(asked.outside.ledger.records(START)) as records,
-        aclosing(_noting(records, found)) as noted,
+        aclosing(_noting(_counted(records, asked.tell, ahead), found)) as noted,
     ):
         verdict = await proof.verify(noted)
     for tip in tips:
         if tip.position:
             _compare(tip, found[tip.position], verdict.head_position)
     return VerdictView(verdict.records, verdict.head_position, verdict.head_hash.hex(), tips)
+
+
+async def _counted(
+    records: AsyncGenerator[Record, None], tell: Tell, total: int
+) -> AsyncGenerator[Record, None]:
+    """The same records; it is told how many have come."""
+    count = 0
+    async for record in records:
+        if not count % TOLD_EACH:
+            tell("following the chain of events", count, max(total, count))
+        count += 1
+        yield record
 
 
 async def _noting(

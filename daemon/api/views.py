@@ -119,12 +119,24 @@ def copy_view(moment: Moment, backup: Backup, copy: Copy) -> CopyView:
 
 
 def _waits_for(moment: Moment, backup: Backup, places: Occupied | None) -> str | None:
+    if backup.phase == "deleting":
+        return _deletion_waits_for(moment.state, backup)
     if backup.phase != "waiting":
         return None
     if backup.unswept:
         return "what its last attempt left in the vault is being swept"
     by_rule = waits_for(moment.state, backup, moment.now)
     return by_rule or waits_for_a_place(moment.state, backup, places)
+
+
+def _deletion_waits_for(state: State, backup: Backup) -> str | None:
+    if backup.backup_id in state.held:
+        return "a restore, an export, a copy or a verification reads it"
+    if backup.stuck:
+        return "a call to the vault has not returned yet"
+    if state.recovery.ahead:
+        return "the log went back: nothing is deleted until `valkeep recover`"
+    return None
 
 
 def local_time(at: datetime, policy: Policy) -> LocalTime:

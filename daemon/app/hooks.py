@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 import anyio
 import structlog
-from msgspec import structs
+from msgspec import Struct, structs
 
 from daemon.actors.hooks import facts_of
 from daemon.answers.doctor import Examined, Finding, Grade
@@ -17,10 +17,11 @@ from daemon.config import Config
 from daemon.config.hooks import seconds_of
 from daemon.doctor.doctor import GRADES, ordered
 from daemon.errors import Rejected
-from daemon.hooks import Command, HookRunner
+from daemon.hooks import Command, HookRunner, strays
 from daemon.hooks.process import LOOK_SECONDS
 from daemon.hooks.program import Doubt, listed, myself
 from daemon.ledger import Ledger
+from daemon.ports import Tell, untold
 from events.envelope import Who
 from events.facts import BackupId, CacheName
 from events.hooks import Hook, HookEnding, HookOutcome
@@ -39,11 +40,29 @@ NOTHING = BackupId("trial")
 """The id that a hook is told when there is no backup or restore to tell it of."""
 
 
+class Life(Struct, frozen=True):
+    """One run of one installation's daemon; no other has the same `word`."""
+
+    installation: str
+    word: str
+
+    @property
+    def mark(self) -> str:
+        """What all that its hooks start is marked with, before the number of the run."""
+        return f"{self.installation}.{self.word}"
+
+    def is_over(self, mark: str) -> bool:
+        """Whether a mark is that of an earlier life."""
+        is_of_us = mark.startswith(f"{self.installation}.")
+        return is_of_us and not mark.startswith(f"{self.mark}.")
+
+
 class HookSeat:
     """The configured hooks, and the one who runs them; the `HookDesk` of the API."""
 
-    def __init__(self, config: Config, ledger: Ledger) -> None:
+    def __init__(self, config: Config, ledger: Ledger, life: Life) -> None:
         self._ledger = ledger
+        self._life = life
         self._commands: dict[str, Command] = {}
         self._threads = ForsakenThreads()
         self._trials = anyio.CapacityLimiter(TRIALS)
@@ -52,7 +71,7 @@ class HookSeat:
             "LANG": os.environ.get("LANG") or "C.UTF-8",
             "VALKEEP_SOCKET": config.daemon.socket,
         }
-        self.runner = HookRunner(self._commands.get, own, self._threads)
+        self.runner = HookRunner(self._commands.get, own, self._threads, life.mark)
         self.replace(config)
 
     def replace(self, config: Config) -> None:
@@ -62,6 +81,11 @@ class HookSeat:
             (name, Command(hook.command, float(seconds_of(hook.timeout) or 60)))
             for name, hook in config.hooks.items()
         )
+
+    async def end_strays(self) -> None:
+        """End what hooks of earlier lives have left running, and tell of it."""
+        for one in await self._threads(strays.end, self._life.is_over):
+            log.warning("hook of an earlier life ended", pid=one.pid, program=one.program)
 
     async def doubts(self) -> Mapping[str, tuple[str, ...]]:
         """See `HookDesk.doubts`."""
@@ -144,8 +168,9 @@ class HookSeat:
 def with_hooks(doctor: Doctor, seat: HookSeat) -> Doctor:
     """A doctor who also looks at the programs of hooks."""
 
-    async def examined() -> Examined:
-        found = await doctor()
+    async def examined(tell: Tell = untold) -> Examined:
+        found = await doctor(tell)
+        tell("waiting for the hooks' programs")
         findings = (*found.findings, *_findings(await seat.examine()))
         grade = max((one.grade for one in findings), key=GRADES.index, default=found.grade)
         return structs.replace(found, grade=grade, findings=ordered(findings))

@@ -30,11 +30,11 @@ from daemon.actors.restore import (
 )
 from daemon.actors.verify import EngineProver, KeyspaceShelf, Proving, VerifyActor
 from daemon.actors.worker import Actors, Limits
-from daemon.api import Outside, Roles, ScrapePort, vital_lines
+from daemon.api import Outside, ScrapePort, vital_lines
 from daemon.app.census import census_of
 from daemon.app.doctor import make_bedside, make_doctor
 from daemon.app.exports import Kit, Places
-from daemon.app.hooks import HookSeat, with_hooks
+from daemon.app.hooks import HookSeat, Life, with_hooks
 from daemon.app.messages import Heralds, beating
 from daemon.app.notify import watchdog_seconds
 from daemon.app.pulse import Body, Pulse
@@ -90,7 +90,6 @@ class Daemon:
 
     def __init__(self, config: Config, basics: Basics, engines: Engines) -> None:
         self.basics = basics
-        self.roles = Roles(**structs.asdict(config.roles))
         self.shelf = Shelf(
             openers(config, basics.offload, basics.ids, basics.clock, basics.spool),
             basics.installation,
@@ -114,7 +113,7 @@ class Daemon:
             restore.Shelf(basics.ledger, self.shelf, self.keyring, basics.offload),
         )
         self._uploads = Uploads()
-        self.hooks = HookSeat(config, basics.ledger)
+        self.hooks = HookSeat(config, basics.ledger, Life(basics.installation, basics.ids.token(8)))
         self._before = BeforeHooks(basics.ledger, self.hooks.runner)
         self._by_keys = self._keys_visits(config, engines)
         kept = self._history()
@@ -358,6 +357,7 @@ async def build(config: Config, basics: Basics, search_path: str) -> Daemon:
     log.info("engine for checking", engine=label, installed=len(engines))
     daemon = Daemon(config, basics, Engines(engines, usable, config.engine.require_sound))
     await daemon.keyspace.load()
+    await daemon.hooks.end_strays()
     return daemon
 
 

@@ -42,12 +42,18 @@ class Rebuilder:
         self._path = path
         self._tools = tools
 
+    def clear(self) -> None:
+        """Take away what a recovery that was killed has built so far; our log must be held."""
+        draft = _draft(self._path)
+        _remove(draft)
+        lock_path(draft).unlink(missing_ok=True)
+
     async def build(
         self, records: AsyncGenerator[Record, None], commands: Sequence[Command], who: Who
     ) -> None:
         """See `Rebuilding.build`."""
         draft = _draft(self._path)
-        _remove(draft)
+        self.clear()
         async with open_log(draft, pid=os.getpid()) as built, aclosing(records):
             page: list[Record] = []
             async for record in records:

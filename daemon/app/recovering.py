@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from daemon.actors.history import Keeper, Recoverer, VaultSurvey
+from daemon.actors.history import Keeper, Recoverer, VaultSurvey, Wish
 from daemon.answers.recovery import (
     FoundView,
     Recover,
@@ -12,7 +12,7 @@ from daemon.answers.recovery import (
 )
 from daemon.errors import NotFound
 from daemon.near import meant
-from daemon.ports import Clock
+from daemon.ports import Clock, Tell, untold
 from events.envelope import Who
 from events.facts import VaultName
 from projections.log_checks import CopyStanding
@@ -26,9 +26,9 @@ class Recovery:
         self._clock = clock
         self._urls = urls
 
-    async def look(self, vault: str | None) -> Recoverable:
+    async def look(self, vault: str | None, tell: Tell = untold) -> Recoverable:
         """See `Recovering.look`."""
-        plan = await self._recoverer.plan(self._known(vault))
+        plan = await self._recoverer.plan(self._known(vault), tell)
         return Recoverable(
             now=self._clock.now(),
             vaults=tuple(self._view(one) for one in plan.surveys),
@@ -36,9 +36,10 @@ class Recovery:
             why_not=plan.why_not,
         )
 
-    async def recover(self, said: Recover, who: Who) -> RecoveredAnswer:
+    async def recover(self, said: Recover, who: Who, tell: Tell = untold) -> RecoveredAnswer:
         """See `Recovering.recover`."""
-        done = await self._recoverer.recover(who, adopt=said.adopt, only=self._known(said.vault))
+        wish = Wish(adopt=said.adopt, only=self._known(said.vault))
+        done = await self._recoverer.recover(who, wish, tell)
         return RecoveredAnswer(done.vaults, done.backups, done.caches, done.imported)
 
     def _known(self, vault: str | None) -> VaultName | None:

@@ -18,7 +18,7 @@ from anyio.abc import TaskStatus
 from msgspec import Struct, structs
 from msgspec.structs import replace
 
-from daemon.api import access_for, listening
+from daemon.api import Roles, access_for, listening
 from daemon.api import serve as serve_socket
 from daemon.app.code import code_hash
 from daemon.app.logs import set_up_logs
@@ -30,6 +30,7 @@ from daemon.app.real import ForsakenThreads, RandomIds, SystemClock, Threads, cl
 from daemon.app.rebuilt import Rebuilder, Tools, swap_in
 from daemon.app.settings import LOG_NAME, STATE_NAME, Settings, read
 from daemon.app.spool import open_spool
+from daemon.app.threshold import Threshold
 from daemon.app.vaults import none_is_missed
 from daemon.commands import StartDaemon
 from daemon.config import Config, DaemonConfig
@@ -113,12 +114,16 @@ async def _serve_once(run: Run) -> bool:
             _make(Path(directory_of(vault.url)), setting="XDG_DATA_HOME")
     async with AsyncExitStack() as stack:
         door = stack.enter_context(listening(Path(config.daemon.socket), run.door))
+        access = access_for(Roles(**structs.asdict(config.roles)), own_uid=os.geteuid())
+        threshold = Threshold(door, access, handed=run.door is not None)
+        stack.callback(threshold.stopped)
         swap_in(folder / LOG_NAME)
-        events = await stack.enter_async_context(open_log(folder / LOG_NAME, pid=os.getpid()))
-        daemon = await _put_together(run, events)
+        async with threshold.starting(folder / LOG_NAME):
+            events = await stack.enter_async_context(open_log(folder / LOG_NAME, pid=os.getpid()))
+            daemon = await _put_together(run, events)
         stack.push_async_callback(daemon.shelf.aclose)
         with one_error():
-            await _live(daemon, run, door)
+            await _live(daemon, run, threshold)
         return daemon.basics.rebuilder.wanted.is_set()
 
 
@@ -132,6 +137,7 @@ async def _put_together(run: Run, events: SqliteLog) -> Daemon:
     none_is_missed(run.settings.config, ledger.state)
     installation = ledger.state.installation or InstallationId(ids.new())
     offload, rebuilder = Threads(), Rebuilder(folder / LOG_NAME, Tools(run.clock, ids))
+    rebuilder.clear()
     spool = await open_spool(run.settings.config, installation, offload)
     basics = Basics(
         ledger, run.clock, ids, offload, installation, run.version, rebuilder, freezer, spool
@@ -151,10 +157,10 @@ def _make(folder: Path, *, setting: str) -> None:
         ) from None
 
 
-async def _live(daemon: Daemon, run: Run, door: socket.socket) -> None:
+async def _live(daemon: Daemon, run: Run, threshold: Threshold) -> None:
     """Everything at once, until a signal; the ledger is the last to go."""
     start = StartDaemon(daemon.basics.installation, run.version)
-    access = access_for(daemon.roles, own_uid=os.geteuid())
+    door, access = threshold.door, threshold.access
     async with anyio.create_task_group() as writing:
         writing.start_soon(daemon.core.ledger.run)
         async with anyio.create_task_group() as working:
@@ -175,9 +181,10 @@ async def _live(daemon: Daemon, run: Run, door: socket.socket) -> None:
                 working.start_soon(feed_watchdog, watched, daemon.core.is_working)
             with anyio.move_on_after(SETTLED_SECONDS):
                 await daemon.core.settled.wait()
-            notify(READY="1", MAINPID=str(os.getpid()))
+            notify(READY="1", MAINPID=str(os.getpid()), STATUS="Backups are made and kept.")
             log.info("daemon started", socket=run.settings.config.daemon.socket, pid=os.getpid())
         notify(STOPPING="1")
+        writing.start_soon(threshold.stopping)
         await daemon.core.stop("told to end")
         if not daemon.basics.rebuilder.wanted.is_set():
             await daemon.keeper.flush()

@@ -1,17 +1,24 @@
 """`valkeep audit`: prove the history, through the daemon or on a log that no daemon has (L8)."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, closing, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from daemon.answers import TipView, VerdictView
+from daemon.answers.underway import Underway
+from daemon.cli import patient_question
 from daemon.cli.desk import Desk, json_option
 from daemon.cli.tree import Tree
 from daemon.cli.words import plural
 from daemon.errors import Failed
 
+if TYPE_CHECKING:
+    from events.envelope import Record
+
+SHOWN_EACH = 5_000
 _ALONE = "Compare the head with one kept elsewhere to be sure that no end is missing."
 
 _file_option = click.option(
@@ -37,9 +44,10 @@ def verify(desk: Desk, file: Path | None) -> None:
     import msgspec  # noqa: PLC0415 - with the rest of the log's machinery
 
     if file is None:
-        verdict, raw = desk.ask(VerdictView, "/v1/audit/verify")
+        verdict, raw = patient_question.ask(desk, VerdictView, "/v1/audit/verify")
     else:
-        verdict = _on_stopped(file)
+        with patient_question.showing(desk) as show:
+            verdict = _on_stopped(file, show)
         raw = msgspec.json.encode(verdict)
     events = plural(verdict.records, "event")
     desk.show(
@@ -84,15 +92,24 @@ def _told_as_ours() -> Iterator[None]:
         raise Failed("log", error.message, error.hint) from None
 
 
-def _on_stopped(file: Path) -> VerdictView:
+def _on_stopped(file: Path, show: patient_question.Show) -> VerdictView:
     import anyio  # noqa: PLC0415 - slow to import, and only a stopped log needs it
 
     from events import audit as proof  # noqa: PLC0415
     from events.sqlite import open_stopped  # noqa: PLC0415
 
+    async def counted(records: "AsyncIterator[Record]", total: int) -> "AsyncIterator[Record]":
+        count = 0
+        async for record in records:
+            if count and not count % SHOWN_EACH:
+                show(Underway("following the chain of events", count, total))
+            count += 1
+            yield record
+
     async def verified() -> VerdictView:
         async with open_stopped(file) as log, aclosing(log.read()) as records:
-            verdict = await proof.verify(records)
+            total = (await log.head()).position
+            verdict = await proof.verify(counted(records, total))
         return VerdictView(verdict.records, verdict.head_position, verdict.head_hash.hex())
 
     with _told_as_ours():

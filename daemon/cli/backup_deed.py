@@ -111,10 +111,15 @@ def _amount(view: BackupView) -> str:
 @click.command()
 @click.argument("reference", metavar="BACKUP")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@wait_options(default=False)
 @json_option
 @click.pass_obj
-def delete(desk: Desk, *, reference: str, yes: bool) -> None:
-    """Delete BACKUP for good: an id, the beginning of one, or CACHE/NAME."""
+def delete(desk: Desk, /, *, reference: str, yes: bool, wait: bool, timeout: float | None) -> None:
+    """Delete BACKUP for good: an id, the beginning of one, or CACHE/NAME.
+
+    It is no longer listed at once, and its bytes are removed after that, copies included; one
+    that is being read when its readers have ended. --wait stays until nothing of it is left.
+    """
     detail, _ = desk.ask(BackupDetail, path_of("backups", reference))
     view = detail.backup
     what = f"{view.cache}/{view.name}"
@@ -123,4 +128,10 @@ def delete(desk: Desk, *, reference: str, yes: bool) -> None:
         told = f"{told}, with its copies in {', '.join(copy.vault for copy in view.copies)}"
     confirm(desk, f"Backup {what} will be deleted for good ({told})", yes=yes)
     _, raw = desk.tell(Accepted, "/v1/commands", DeleteBackup(backup=view.backup_id))
-    desk.show(raw, [f"Backup {what} is no longer listed; its bytes are being removed."])
+    if not wait:
+        desk.show(raw, [f"Backup {what} is no longer listed; its bytes are being removed."])
+        return
+    see = f"valkeep retention why {view.backup_id}"
+    stay = follow.Stay(f"The deletion of {what}", see, timeout)
+    follow.deletion(desk, view.backup_id, stay)
+    desk.show(raw, [f"Backup {what} is deleted; nothing of it is left."])

@@ -42,6 +42,14 @@ def line(progress: ProgressView, rate: Rate, columns: int | None = None) -> str:
     return _fitted([progress.phase, percent, _amount(progress), *tail], columns)
 
 
+def counted(doing: str, done: int, total: int | None) -> str:
+    """What is counted in pieces: how many of how many, then what is done, which may be long."""
+    if not total:
+        return doing
+    part = min(1.0, done / total)
+    return f"{_bar(part, USUAL)} {_percent(part)}%  {done:,} of {total:,}  {doing}"
+
+
 def _amount(progress: ProgressView) -> str:
     moved, total = progress.moved_bytes, progress.total_bytes
     if total and moved <= total:

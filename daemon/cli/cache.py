@@ -8,8 +8,10 @@ import msgspec
 
 from daemon.answers import Accepted, Backups, CacheDetail, Caches, CacheView
 from daemon.answers.policy import PolicyDetail
+from daemon.cli import follow
 from daemon.cli.cache_page import found_lines, page
 from daemon.cli.desk import Desk, F, json_option
+from daemon.cli.patience import wait_options
 from daemon.cli.policy import changed, planned, told
 from daemon.cli.policy_flags import change_of, policy_options
 from daemon.cli.question import confirm
@@ -224,10 +226,14 @@ def show(desk: Desk, name: str) -> None:
 @cache.command()
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@wait_options(default=False)
 @json_option
 @click.pass_obj
-def remove(desk: Desk, *, name: str, yes: bool) -> None:
-    """Remove the cache NAME: its automatic backups are deleted, manual ones stay."""
+def remove(desk: Desk, /, *, name: str, yes: bool, wait: bool, timeout: float | None) -> None:
+    """Remove the cache NAME: its automatic backups are deleted, manual ones stay.
+
+    --wait stays until the bytes of all that is deleted are gone.
+    """
     desk.ask(CacheDetail, path_of("caches", name))
     found, _ = desk.ask(Backups, "/v1/backups", cache=name)
     going = [view for view in found.backups if view.kind != "manual"]
@@ -237,5 +243,8 @@ def remove(desk: Desk, *, name: str, yes: bool) -> None:
     desk.note(f"{plural(staying, 'manual backup')} will stay, until deleted one by one.")
     told = f"Cache {name} will be removed, and {plural(len(going), 'backup')} with it"
     confirm(desk, told, yes=yes)
-    _, raw = desk.tell(Accepted, "/v1/commands", RemoveCache(name=name))
+    answer, raw = desk.tell(Accepted, "/v1/commands", RemoveCache(name=name))
+    if wait:
+        what, see = f"Deleting what was {name}'s", "valkeep status"
+        follow.deletions(desk, answer.deleted_backup_ids, follow.Stay(what, see, timeout))
     desk.show(raw, [f"Cache {name} is removed."])

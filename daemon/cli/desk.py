@@ -4,6 +4,7 @@ Where the answer goes (text or JSON, colours, width) is known here and nowhere e
 """
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -35,8 +36,10 @@ class Desk:
         environment: Mapping[str, str],
         socket: str | None,
         seconds: Callable[[], float] = lambda: 0.0,
+        sleep: Callable[[float], None] = lambda _: None,
     ) -> None:
         self.environment = environment
+        self.sleep = sleep
         self.seconds = seconds
         """A clock for what we do ourselves; what the daemon does goes by the daemon's."""
         self._socket = socket
@@ -69,12 +72,14 @@ class Desk:
         """The daemon, as far as it answers."""
         from daemon.client import Client  # noqa: PLC0415 - `config` and `--help` need none
 
-        return Client(self._socket or default_socket(self.environment))
+        path = self._socket or default_socket(self.environment)
+        return Client(path, hook=hook_said(self.environment))
 
     def _patient(self, patience_seconds: float) -> "Client":
         from daemon.client import Client  # noqa: PLC0415 - see `client`
 
-        return Client(self.client.path, patience_seconds=patience_seconds)
+        hook = hook_said(self.environment)
+        return Client(self.client.path, patience_seconds=patience_seconds, hook=hook)
 
     def ask(
         self, shape: type[T], route: str, **query: str | float | bool | None
@@ -135,6 +140,14 @@ def colour_said(environment: Mapping[str, str]) -> bool | None:
     if environment.get("CLICOLOR_FORCE", "0") not in ("", "0"):
         return True
     return False if environment.get("TERM") == "dumb" else None
+
+
+def hook_said(environment: Mapping[str, str]) -> str | None:
+    """The hook in which we are run, and what it is run for; None where nobody says so."""
+    of_restore = environment.get("VALKEEP_EVENT", "").endswith("restore")
+    work = environment.get("VALKEEP_RESTORE_ID" if of_restore else "VALKEEP_BACKUP_ID", "")
+    said = f"{environment.get('VALKEEP_HOOK', '')} {work}"
+    return said if re.fullmatch(r"[!-~]+ [!-~]+", said) else None
 
 
 def default_socket(environment: Mapping[str, str]) -> str:

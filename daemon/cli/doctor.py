@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 import click
 
 from daemon.answers.doctor import Examined, Finding, Grade
+from daemon.cli import patient_question
 from daemon.cli.desk import Desk, json_option
 from daemon.cli.words import elapsed, plural, sentence
 
@@ -21,9 +22,7 @@ def doctor(desk: Desk) -> None:
     Small objects are put into every vault, read, listed and deleted; nothing else is changed.
     The exit code is 0, also with warnings, and 1 where there is a problem.
     """
-    if desk.interactive:
-        desk.note("Trying out every part; what hangs is given up within two minutes …")
-    found, raw = desk.ask(Examined, "/v1/doctor")
+    found, raw = patient_question.ask(desk, Examined, "/v1/doctor")
     desk.show(raw, page(desk, found))
     raise click.exceptions.Exit(1 if found.grade == "problem" else 0)
 

@@ -54,7 +54,10 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "valkeep backup import orders from-s3 s3://team/rdb/orders.rdb",
         "zstd -dc orders.rdb.zst | valkeep backup import orders from-pipe -",
     ),
-    "backup delete": ("valkeep backup delete orders/nightly",),
+    "backup delete": (
+        "valkeep backup delete orders/nightly",
+        "valkeep backup delete orders/nightly --yes --timeout 10m",
+    ),
     "backup copy": ("valkeep backup copy orders/nightly --to second",),
     "backup export": (
         "valkeep backup export orders/nightly s3://team-bucket/rdb --wait",

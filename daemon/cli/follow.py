@@ -4,7 +4,7 @@ The daemon holds each question back until the work has ended or a short while is
 nothing here sleeps, and all times of its work are the daemon's. What is shown is `sign`'s.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
@@ -15,10 +15,11 @@ from msgspec.structs import replace
 from daemon.answers import BackupDetail, ExportDetail, ProgressView, RestoreDetail
 from daemon.answers.comparison import ComparisonDetail
 from daemon.cli.desk import Desk, Interrupted
+from daemon.cli.rejoin import Gone, Rejoin
 from daemon.cli.sign import BAR_STEP_SECONDS, Sign, Standing, sign, told
 from daemon.cli.words import elapsed
-from daemon.client import STRANGER, path_of
-from daemon.errors import Failed, Forbidden, Unreachable
+from daemon.client import path_of
+from daemon.errors import Failed, NotFound, Unreachable
 
 __all__ = ["Standing", "Stay", "told"]
 
@@ -34,6 +35,13 @@ class Stay(Struct, frozen=True):
     what: str
     see: str
     timeout_seconds: float | None = None
+    left_seconds: float | None = None
+    """What is left of the time-out, where several things are waited for; else all of it."""
+
+    @property
+    def patience(self) -> float | None:
+        """How long this one may still be waited for."""
+        return self.timeout_seconds if self.left_seconds is None else self.left_seconds
 
     def over(self) -> Failed:
         """Said when the time is over."""
@@ -41,14 +49,18 @@ class Stay(Struct, frozen=True):
         told = f"{self.what} has not ended within {waited}; it goes on in the daemon."
         return Failed("wait-timeout", told, f"`{self.see}` shows how far it is.")
 
-    def interrupted(self) -> Interrupted:
-        """Said after Ctrl-C."""
-        return Interrupted(f"{self.what} goes on in the daemon. See: {self.see}")
+    def interrupted(self, *, away: bool) -> Interrupted:
+        """Said after Ctrl-C; while the daemon is away nothing goes on."""
+        when = "goes on when a daemon runs again" if away else "goes on in the daemon"
+        return Interrupted(f"{self.what} {when}. See: {self.see}")
 
     def alone(self, why: str) -> Unreachable:
         """Said when the daemon has gone while it was waited for."""
-        told = f"{self.what} was waited for, and then: {why}"
-        hint = f"When a daemon answers again `{self.see}` shows what became of it."
+        told = f"{self.what} was waited for; {why}"
+        hint = (
+            "What was asked for is in the log: it goes on, or is recorded as interrupted, when a "
+            f"daemon runs again. `{self.see}` shows it then."
+        )
         return Unreachable("gone", told, hint)
 
 
@@ -58,7 +70,7 @@ def backup(desk: Desk, backup_id: str, stay: Stay) -> tuple[BackupDetail, bytes]
     def asked(wait: float) -> tuple[BackupDetail, bytes]:
         return desk.ask(BackupDetail, path_of("backups", backup_id), wait=wait)
 
-    return _until_ended(asked, of_backup, _sign(desk), stay)
+    return _until_ended(desk, asked, of_backup, stay)
 
 
 def copy(desk: Desk, backup_id: str, stay: Stay) -> tuple[BackupDetail, bytes]:
@@ -67,7 +79,38 @@ def copy(desk: Desk, backup_id: str, stay: Stay) -> tuple[BackupDetail, bytes]:
     def asked(wait: float) -> tuple[BackupDetail, bytes]:
         return desk.ask(BackupDetail, path_of("backups", backup_id), wait=wait, copies=True)
 
-    return _until_ended(asked, _of_copy, _sign(desk), stay)
+    return _until_ended(desk, asked, _of_copy, stay)
+
+
+def deletion(desk: Desk, backup_id: str, stay: Stay) -> None:
+    """Wait until nothing of a backup is left in its vaults."""
+
+    def asked(wait: float) -> tuple[BackupDetail | None, bytes]:
+        try:
+            return desk.ask(BackupDetail, path_of("backups", backup_id), wait=wait, gone=True)
+        except NotFound:
+            return None, b""
+
+    _until_ended(desk, asked, _of_deletion, stay)
+
+
+def deletions(desk: Desk, backup_ids: Sequence[str], stay: Stay) -> None:
+    """Wait until nothing of all these is left; the time-out is that of the whole."""
+    began = desk.seconds()
+    for backup_id in backup_ids:
+        timeout = stay.timeout_seconds
+        left = None if timeout is None else max(0.0, timeout - (desk.seconds() - began))
+        deletion(desk, backup_id, replace(stay, left_seconds=left))
+
+
+def _of_deletion(detail: BackupDetail | None) -> Standing:
+    if detail is None:
+        return Standing(ended=True, label="gone", progress=None, now=_EPOCH)
+    view = detail.backup
+    label = f"deleting {view.cache}/{view.name}"
+    if view.waits_for:
+        label = f"{label}: waiting, {view.waits_for}"
+    return Standing(view.phase != "deleting", label, None, detail.now)
 
 
 def _of_copy(detail: BackupDetail) -> Standing:
@@ -84,7 +127,7 @@ def restore(desk: Desk, restore_id: str, stay: Stay) -> tuple[RestoreDetail, byt
     def asked(wait: float) -> tuple[RestoreDetail, bytes]:
         return desk.ask(RestoreDetail, path_of("restores", restore_id), wait=wait)
 
-    return _until_ended(asked, _of_restore, _sign(desk), stay)
+    return _until_ended(desk, asked, _of_restore, stay)
 
 
 def verification(desk: Desk, backup_id: str, stay: Stay) -> tuple[BackupDetail, bytes]:
@@ -93,7 +136,7 @@ def verification(desk: Desk, backup_id: str, stay: Stay) -> tuple[BackupDetail, 
     def asked(wait: float) -> tuple[BackupDetail, bytes]:
         return desk.ask(BackupDetail, path_of("proofs", backup_id), wait=wait)
 
-    return _until_ended(asked, _of_proof, _sign(desk), stay)
+    return _until_ended(desk, asked, _of_proof, stay)
 
 
 def _of_proof(detail: BackupDetail) -> Standing:
@@ -112,7 +155,7 @@ def comparison(desk: Desk, comparison_id: str, stay: Stay) -> tuple[ComparisonDe
     def asked(wait: float) -> tuple[ComparisonDetail, bytes]:
         return desk.ask(ComparisonDetail, path_of("comparisons", comparison_id), wait=wait)
 
-    return _until_ended(asked, _of_comparison, _sign(desk), stay)
+    return _until_ended(desk, asked, _of_comparison, stay)
 
 
 def _of_comparison(detail: ComparisonDetail) -> Standing:
@@ -146,7 +189,7 @@ def export(desk: Desk, export_id: str, stay: Stay) -> tuple[ExportDetail, bytes]
     def asked(wait: float) -> tuple[ExportDetail, bytes]:
         return desk.ask(ExportDetail, path_of("exports", export_id), wait=wait)
 
-    return _until_ended(asked, of_export, _sign(desk), stay)
+    return _until_ended(desk, asked, of_export, stay)
 
 
 def of_export(detail: ExportDetail) -> Standing:
@@ -158,7 +201,7 @@ def of_export(detail: ExportDetail) -> Standing:
 @contextmanager
 def moving(desk: Desk) -> Iterator[Callable[[ProgressView], None]]:
     """A sign for bytes that we move ourselves: call it with how far they are."""
-    shown_on, phase, began, shown_at = _sign(desk), "", desk.seconds(), 0.0
+    shown_on, phase, began, shown_at = screen_of(desk), "", desk.seconds(), 0.0
 
     def show(progress: ProgressView) -> None:
         nonlocal phase, began, shown_at
@@ -177,44 +220,41 @@ def moving(desk: Desk) -> Iterator[Callable[[ProgressView], None]]:
         shown_on.clear()
 
 
-def _sign(desk: Desk) -> Sign:
+def screen_of(desk: Desk) -> Sign:
+    """Where it is told how far work is: see `sign`."""
     return sign(terminal=desk.environment.get("TERM", ""), as_json=desk.as_json)
 
 
 def _until_ended(
+    desk: Desk,
     asked: Callable[[float], tuple[T, bytes]],
     standing_of: Callable[[T], Standing],
-    shown_on: Sign,
     stay: Stay,
 ) -> tuple[T, bytes]:
-    known = False
+    shown_on = screen_of(desk)
+    rejoin = Rejoin(desk, shown_on)
     try:
-        found, raw = asked(0)
-        known = True
+        found, raw = rejoin.ask(asked, 0, stay.patience)
         first = standing_of(found).now
         while not (standing := standing_of(found)).ended:
             shown_on.show(standing)
-            waited = (standing.now - first).total_seconds()
-            found, raw = asked(_step(shown_on.step, stay, waited_seconds=waited))
+            left = _left(stay, waited_seconds=(standing.now - first).total_seconds())
+            hold = shown_on.step if left is None else min(shown_on.step, max(0.05, left))
+            found, raw = rejoin.ask(asked, hold, left)
     except KeyboardInterrupt:
-        raise stay.interrupted() from None
-    except Unreachable as error:
-        raise stay.alone(error.message) from None
-    except Forbidden as error:
-        # One that dies with a question unread closes the line, as it does before strangers.
-        if not known or error.code != STRANGER:
-            raise
-        raise stay.alone("The daemon has gone.") from None
+        raise stay.interrupted(away=rejoin.away) from None
+    except Gone as gone:
+        raise stay.alone(gone.message) from None
     finally:
         shown_on.clear()
     return found, raw
 
 
-def _step(usual: float, stay: Stay, *, waited_seconds: float) -> float:
-    """How long the next question may be held back; raises `Failed` when the time is over."""
-    if stay.timeout_seconds is None:
-        return usual
-    left = stay.timeout_seconds - waited_seconds
+def _left(stay: Stay, *, waited_seconds: float) -> float | None:
+    """How long it may still be waited, if there is an end; raises `Failed` when that is over."""
+    if stay.patience is None:
+        return None
+    left = stay.patience - waited_seconds
     if left <= 0:
         raise stay.over()
-    return min(usual, max(0.05, left))
+    return left

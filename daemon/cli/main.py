@@ -92,7 +92,7 @@ def cli(context: click.Context, socket: str | None) -> None:
     """Backups of Valkey that are known to restore."""
     environment = os.environ
     socket = socket or environment.get("VALKEEP_SOCKET")
-    context.obj = Desk(environment, socket, time.monotonic)
+    context.obj = Desk(environment, socket, time.monotonic, time.sleep)
     context.color = colour_said(environment)
 
 

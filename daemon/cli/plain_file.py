@@ -6,8 +6,10 @@ of it stays.
 """
 
 import errno
+import fcntl
 import hashlib
 import os
+import re
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -227,12 +229,39 @@ def _drafted(path: Path) -> Generator[_Draft, None, None]:
 def _opened(path: Path) -> tuple[Path, int]:
     """A name that nobody has; the serial number only keeps drafts apart."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    _sweep(path)
     with _explained(path):
         for serial in range(_MOST_DRAFTS):
             place = path.with_name(f".{path.name}.{os.getpid()}.{serial}.part")
             with suppress(FileExistsError):
-                return place, os.open(place, flags, 0o600)
+                handle = os.open(place, flags, 0o600)
+                _lock(handle)
+                return place, handle
     raise Failed("path", f"{path.parent} is full of drafts.", "Remove the *.part files in it.")
+
+
+def _sweep(path: Path) -> None:
+    """Remove drafts of this file whose writers were killed: nobody holds a lock on them."""
+    name = re.compile(rf"\.{re.escape(path.name)}\.[0-9]+\.[0-9]+\.part")
+    with suppress(OSError):
+        drafts = [one for one in path.parent.iterdir() if name.fullmatch(one.name)]
+        for draft in drafts:
+            _remove_unlocked(draft)
+
+
+def _remove_unlocked(draft: Path) -> None:
+    with suppress(OSError):
+        handle = os.open(draft, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            draft.unlink()
+        finally:
+            os.close(handle)
+
+
+def _lock(handle: int) -> None:
+    with suppress(OSError):  # not every file system knows locks; there no draft is swept
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 @contextmanager

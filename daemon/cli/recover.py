@@ -4,25 +4,21 @@ Shows first what would be done, and asks. Nothing in a vault is deleted by it.
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
 from daemon.answers import Status
 from daemon.answers.recovery import Recover, Recoverable, RecoveredAnswer, VaultFound
+from daemon.cli import patient_question
 from daemon.cli.desk import Desk, json_option
 from daemon.cli.question import confirm
 from daemon.cli.table import Column, table
 from daemon.cli.words import age, plural, sentence, size
-from daemon.errors import Forbidden, Transient, Unreachable
-
-if TYPE_CHECKING:
-    from daemon.client import Client
+from daemon.errors import Away, Forbidden, Transient, Unreachable
 
 SHOWN = 20
 RESTART_SECONDS = 120
-PATIENCE_SECONDS = 3600.0
 COLUMNS = (
     Column("FOUND"),
     Column("NAME"),
@@ -45,28 +41,18 @@ def recover(desk: Desk, *, adopt: bool, vault: str | None, plan_only: bool, yes:
     On a new host, with an empty log, --adopt also brings the history back, where the vault has a
     whole copy of it. Without a change the vaults stay as they are.
     """
-    client = _patient(desk)
-    raw = client.get("/v1/recovery", {"vault": vault})
-    found = msgspec.json.decode(raw, type=Recoverable)
+    found, raw = patient_question.ask(desk, Recoverable, "/v1/recovery", {"vault": vault})
     if plan_only:
         desk.show(raw, page(desk, found))
         return
     for line in page(desk, found):
         desk.note(line)
     confirm(desk, _question(found, adopt=adopt), yes=yes)
-    said = msgspec.json.encode(Recover(adopt=adopt, vault=vault))
-    told = client.post("/v1/recovery", said)
-    done = msgspec.json.decode(told, type=RecoveredAnswer)
+    said = Recover(adopt=adopt, vault=vault)
+    done, told = patient_question.ask(desk, RecoveredAnswer, "/v1/recovery", said=said)
     if done.imported:
         _wait_for_start(desk, done)
     desk.show(told, _done(done))
-
-
-def _patient(desk: Desk) -> "Client":
-    """Every manifest of a large vault is read: that may take its time."""
-    from daemon.client import Client  # noqa: PLC0415 - `--help` needs none
-
-    return Client(desk.client.path, patience_seconds=PATIENCE_SECONDS)
 
 
 def page(desk: Desk, found: Recoverable) -> Iterator[str]:
@@ -158,7 +144,7 @@ def _wait_for_start(desk: Desk, done: RecoveredAnswer) -> None:
                 status = msgspec.json.decode(desk.client.get("/v1/status"), type=Status)
                 if status.log.position > done.imported:
                     return
-            except (Unreachable, Forbidden):
+            except (Away, Unreachable, Forbidden):
                 pass
             await anyio.sleep(0.25)
         raise Transient(

@@ -37,6 +37,8 @@ class Standing(Struct, frozen=True):
     label: str
     progress: ProgressView | None
     now: datetime
+    moving: bool = False
+    """Whether the label tells how far it is, and is worth saying now and then."""
 
 
 class Sign(Protocol):
@@ -81,16 +83,23 @@ class Lines:
         if progress is not None:
             self._rate = self._rate.after(progress)
         phase = progress.phase if progress else standing.label
-        if _kind(phase) != _kind(self._phase) or self._since is None or self._told_at is None:
+        if self._since is None or self._told_at is None or self._is_new(phase, standing):
             self._phase, self._since, self._told_at = phase, standing.now, standing.now
             click.echo(phase, err=True)
             return
-        every = LINE_EVERY_SECONDS if progress else WAIT_EVERY_SECONDS
+        every = LINE_EVERY_SECONDS if progress or standing.moving else WAIT_EVERY_SECONDS
         if (standing.now - self._told_at).total_seconds() >= every:
             self._told_at = standing.now
             waited = duration((standing.now - self._since).total_seconds())
             more = line(progress, self._rate) if progress else f"{standing.label}  for {waited}"
             click.echo(more, err=True)
+
+    def _is_new(self, phase: str, standing: Standing) -> bool:
+        """Whether another phase has begun; what moves on quickly is not told each time."""
+        if standing.moving and self._told_at is not None:
+            since = (standing.now - self._told_at).total_seconds()
+            return since >= LINE_STEP_SECONDS and _words(phase) != _words(self._phase)
+        return _kind(phase) != _kind(self._phase)
 
     def clear(self) -> None:
         """Nothing to take away."""
@@ -146,6 +155,11 @@ def _columns() -> int:
         return max(NARROWEST, os.get_terminal_size(sys.stderr.fileno()).columns)
     except (OSError, ValueError):
         return 80
+
+
+def _words(label: str) -> str:
+    """A label without its bar and figures."""
+    return _kind(re.sub(r"^\[[#.]*\] ", "", label))
 
 
 def _kind(phase: str) -> str:

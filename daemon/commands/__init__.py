@@ -51,7 +51,13 @@ from daemon.commands.found import (
     RecoverFound,
     ReportLogWentBack,
 )
-from daemon.commands.hooked import HookCommand, ReconcileHooks, ReportHook, StartHook
+from daemon.commands.hooked import (
+    HookAsks,
+    HookCommand,
+    ReconcileHooks,
+    ReportHook,
+    StartHook,
+)
 from daemon.commands.said import (
     AdvanceSchedule,
     CopyReport,
@@ -115,6 +121,7 @@ __all__ = [
     "FoundBackup",
     "FoundCache",
     "FoundDeletion",
+    "HookAsks",
     "HookCommand",
     "OpenExport",
     "OpenImport",
@@ -210,6 +217,7 @@ Command = (
     | RecoverFound
     | FinishRecovery
     | HookCommand
+    | HookAsks
     | AlarmCommand
     | Report
 )

@@ -2,6 +2,12 @@
 
 from msgspec import Struct
 
+from daemon.commands.asked import (
+    RequestAutoBackup,
+    RequestBackup,
+    RequestRestore,
+    UndoRestore,
+)
 from events.facts import CacheName
 from events.hooks import Hook, HookEnding, HookWhen
 
@@ -30,6 +36,14 @@ class ReportHook(Struct, frozen=True):
     ending: HookEnding
     stops: bool = False
     by_hand: bool = False
+
+
+class HookAsks(Struct, frozen=True):
+    """What a hook asks for that says it is run for this work; decided as if anybody asked."""
+
+    request: RequestBackup | RequestAutoBackup | RequestRestore | UndoRestore
+    hook: str
+    work_id: str
 
 
 HookCommand = ReconcileHooks | StartHook | ReportHook

@@ -15,6 +15,7 @@ from daemon.commands import (
     ExpireBackups,
     ExportReport,
     FinishRecovery,
+    HookAsks,
     HookCommand,
     OpenExport,
     OpenImport,
@@ -127,6 +128,8 @@ def decide(state: State, command: Command, context: Context) -> Decision:
     The same state, command and context give the same events for ever.
     """
     match command:
+        case HookAsks():
+            return hooks.asked(state, command, decide(state, command.request, context))
         case RecordCache() | RemoveCache() | ReconcileCaches():
             return caches.decide(state, command, context)
         case SetPolicy():

@@ -1,12 +1,14 @@
 """Deciding on hooks: which there are, whether one may be run, and whether it is due again."""
 
-from daemon.commands import HookCommand, ReconcileHooks, ReportHook, StartHook
+from msgspec.structs import replace
+
+from daemon.commands import HookAsks, HookCommand, ReconcileHooks, ReportHook, StartHook
 from daemon.decide.decision import Decision, superseded
-from events.facts import BackupId, RestoreId
-from events.hooks import HookEnding, HookRan, HooksSet, HookStarted
-from events.types import Event
+from events.facts import BackupId, CacheName, RestoreId
+from events.hooks import HookAsked, HookEnding, HookRan, HooksSet, HookStarted, Passed
+from events.types import BackupRequested, Event, RestoreRequested
 from projections import catalog
-from projections.hooks import MOST_TRIES, Key
+from projections.hooks import MOST_TRIES, Key, asking
 from projections.state import State
 
 CUT_OFF = HookEnding(result="cut-off", seconds=0.0, error="the daemon ended while it ran")
@@ -23,6 +25,33 @@ def decide(state: State, command: HookCommand) -> Decision:
             return Decision((_started(state, command),))
         case ReportHook():
             return Decision((_ran(state, command),))
+
+
+def asked(state: State, command: HookAsks, decision: Decision) -> Decision:
+    """What was decided, and that a hook has asked for it, if it is true that it runs."""
+    run = asking(state.hooks, hook=command.hook, work_id=command.work_id)
+    if run is None:
+        return decision
+    before = state.hooks.passed.get(command.work_id, ())
+    one = Passed(run.hook, run.cache)
+    passed = before if one in before else (*before, one)
+    told = tuple(
+        HookAsked(cache, hook=run.hook, cause_id=run.work_id, work_id=work_id, passed=passed)
+        for event in decision.events
+        for cache, work_id in _begun(event)
+    )
+    return replace(decision, events=(*decision.events, *told))
+
+
+def _begun(event: Event) -> tuple[tuple[CacheName, str], ...]:
+    """The backup or restore that an event begins, and its cache; nothing for any other event."""
+    match event:
+        case BackupRequested():
+            return ((event.cache, event.backup_id),)
+        case RestoreRequested():
+            return ((event.cache, event.restore_id),)
+        case _:
+            return ()
 
 
 def _key(run: StartHook) -> Key:

@@ -19,10 +19,12 @@ from daemon.doctor.host import Places
 from daemon.doctor.vault import Ward
 from daemon.errors import ValkeepError
 from daemon.ledger import Ledger
-from daemon.ports import Clock, Offload
+from daemon.ports import Clock, Offload, Tell, untold
 
 GRADES: tuple[Grade, ...] = ("ok", "warning", "problem")
 PARTS: tuple[Part, ...] = ("host", "engine", "channel", "vault", "cache", "hook")
+NAMED = 3
+"""So many of those that are waited for are named."""
 Job = Callable[[], Awaitable[Iterable[Finding]]]
 
 
@@ -56,10 +58,11 @@ class Doctor:
         self._bedside = bedside
         self._limits = limits or Limits()
 
-    async def __call__(self) -> Examined:
+    async def __call__(self, tell: Tell = untold) -> Examined:
         """Every finding, worst first; takes as long as the slowest part may."""
         began = anyio.current_time()
-        visit = _Visit(self._limits)
+        parts = 1 + len(self._ward.vaults.names) + len(self._means.ledger.state.caches)
+        visit = _Visit(self._limits, parts, tell)
         found = visit.findings
         found += engine.judge(self._means.engines)
         found += channels.judge(self._means.ledger.state, self._means.clock.now())
@@ -111,12 +114,19 @@ class Doctor:
 class _Visit:
     """One examination: what was found so far."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, parts: int, tell: Tell) -> None:
         self.findings: list[Finding] = []
         self._limits = limits
+        self._parts = parts
+        self._tell = tell
+        self._asked: dict[str, None] = {}
+        self._done = 0
 
     async def part(self, part: Part, name: str | None, job: Job) -> None:
         """One part's findings, or that it did not answer, or that we failed in looking."""
+        what = f"{part} {name or ''}".rstrip()
+        self._asked[what] = None
+        self._say()
         limits = self._limits
         seconds = limits.vault_seconds if part == "vault" else limits.part_seconds
         with anyio.move_on_after(seconds) as scope:
@@ -125,6 +135,16 @@ class _Visit:
             told = f"it did not answer in {seconds:g} s"
             hint = "Is its host up, its disk mounted, and the network there?"
             self.findings.append(Finding("problem", part, told, name, hint, f"{part}-hangs"))
+        del self._asked[what]
+        self._done += 1
+        self._say()
+
+    def _say(self) -> None:
+        """Whom we wait for."""
+        first = list(self._asked)[:NAMED]
+        more = f" and {len(self._asked) - NAMED:,} more" if len(self._asked) > NAMED else ""
+        if first:
+            self._tell(f"waiting for {', '.join(first)}{more}", self._done, self._parts)
 
     async def _look(self, part: Part, name: str | None, job: Job) -> None:
         async def collect() -> None:

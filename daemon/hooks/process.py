@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Protocol
@@ -19,6 +19,7 @@ from anyio.abc import ByteReceiveStream, Process
 from msgspec import Struct
 from msgspec.structs import replace
 
+from daemon.hooks import strays
 from daemon.hooks.program import Doubt, listed, myself
 from daemon.ports import Offload
 from events.hooks import HookEnding, HookResult
@@ -68,7 +69,11 @@ class HookRunner:
         commands: Callable[[str], Command | None],
         environment: Mapping[str, str],
         offload: Offload,
+        mark: str = "",
     ) -> None:
+        """`mark` is this life's, and no other's: what is left of its hooks is known by it."""
+        self._mark = mark
+        self._runs = 0
         self._commands = commands
         self._environment = dict(environment)
         self._offload = offload
@@ -82,13 +87,27 @@ class HookRunner:
         if refused is not None:
             return _not_started(refused.message)
         began = anyio.current_time()
-        ending = await self._ran(command, self.environment(facts), facts)
+        self._runs += 1
+        mark = f"{self._mark}.{self._runs}"
+        environment = self.environment(facts) | {strays.MARK: mark}
+        try:
+            ending = await self._ran(command, environment, facts)
+        finally:
+            left = await self._left_by(mark)
+        if left:
+            ending = replace(ending, error=_left(ending.error, left))
         return replace(ending, seconds=round(anyio.current_time() - began, 3))
 
     def environment(self, facts: Facts) -> dict[str, str]:
         """All that the hook finds in its environment."""
         told = {f"VALKEEP_{name.upper()}": _plain(value) for name, value in facts.items()}
         return self._environment | told
+
+    async def _left_by(self, mark: str) -> tuple[strays.Stray, ...]:
+        """End what its warden could not, because it was killed itself."""
+        with anyio.CancelScope(shield=True), suppress(OSError):  # another look may hang
+            return await self._offload(strays.end, mark.__eq__)
+        return ()
 
     async def _refused(self, program: str) -> Doubt | None:
         try:
@@ -213,6 +232,12 @@ class _Said(Struct, frozen=True):
         if self.errno == "ENOEXEC":
             return "it is neither a program nor a script with #! in its first line"
         return f"{self.error}"
+
+
+def _left(error: str, left: Sequence[strays.Stray]) -> str:
+    """That something was still there though the warden had gone."""
+    many = "1 process was" if len(left) == 1 else f"{len(left)} processes were"
+    return f"{error.rstrip('.')}; {many} left, and ended".removeprefix("; ")
 
 
 async def _heard(stream: ByteReceiveStream | None) -> AsyncGenerator[bytes, None]:

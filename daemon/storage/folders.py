@@ -13,6 +13,8 @@ from contextlib import contextmanager, suppress
 
 from msgspec import Struct
 
+from daemon.storage import leftovers
+
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NO_LINK = os.O_NOFOLLOW | os.O_CLOEXEC
 TEMPORARY = "."
@@ -89,9 +91,22 @@ def begin(place: Place) -> Draft:
         while True:
             temporary = f"{TEMPORARY}{place.file}.{serial}.tmp"
             try:
-                return Draft(os.open(temporary, flags, 0o600, dir_fd=parent), place, temporary)
+                handle = os.open(temporary, flags, 0o600, dir_fd=parent)
             except FileExistsError:
                 serial += 1
+                continue
+            if leftovers.hold(handle):
+                return Draft(handle, place, temporary)
+            os.close(handle)  # it was swept before it could be held
+
+
+def sweep_drafts(root: str) -> int:
+    """Remove what writes that were killed have left where nothing else clears; how many files."""
+    count = 0
+    for segments, pattern in leftovers.PLACES:
+        with suppress(FileNotFoundError), folder(root, segments) as parent:
+            count += leftovers.sweep(parent, pattern)
+    return count
 
 
 def append(draft: Draft, data: Sequence[bytes]) -> None:

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import ParamSpec, TypeVar
 
 import anyio
+import structlog
 
 from daemon.errors import Failed, Permanent, Transient
 from daemon.ports import Offload
@@ -24,6 +25,8 @@ from daemon.storage.vault_errors import (
     too_large,
     too_short,
 )
+
+log = structlog.get_logger()
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -57,6 +60,7 @@ class DirectoryVault:
 
     def __init__(self, root: str, offload: Offload) -> None:
         self._disk = Disk(root, offload)
+        self._swept = False
 
     @property
     def url(self) -> str:
@@ -152,12 +156,22 @@ class DirectoryVault:
     @asynccontextmanager
     async def _draft(self, name: ObjectName) -> AsyncIterator[folders.Draft]:
         """A temporary file that is gone afterwards, if it has not become the object."""
+        if not self._swept:
+            # Before the first write, for a vault of somebody else is only read.
+            self._swept = True
+            await self._sweep()
         draft = await self._disk.run(f"create {name}", folders.begin, self._place(name))
         try:
             yield draft
         finally:
             with anyio.move_on_after(_TIDY_SECONDS, shield=True), suppress(Failed):
                 await self._disk.run(f"tidy up {name}", folders.discard, draft)
+
+    async def _sweep(self) -> None:
+        with suppress(Failed):
+            left = await self._disk.run("sweep drafts", folders.sweep_drafts, self._disk.root)
+            if left:
+                log.info("drafts of killed writes removed", vault=self.url, files=left)
 
     def _place(self, name: ObjectName) -> folders.Place:
         return folders.Place(self._disk.root, checked_segments(name))

@@ -63,7 +63,9 @@ left out of an answer, and unknown fields are to be ignored. A BACKUP in a path 
 beginning of one, or `CACHE/NAME`.
 
 `POST /v1/commands` takes an `Idempotency-Key` header (1 to 200 characters): the same key with the
-same body gives the first answer again, with another body it is refused.
+same body gives the first answer again, with another body it is refused. A hook that asks for a
+backup or a restore says so with `Valkeep-Hook: NAME ID`, its own name and what it is run for
+([hooks.md](hooks.md#a-hook-that-calls-valkeep)).
 
 The examples are for a cache `shop` with a backup `shop/nightly`, and the socket of the service,
 `{SOCKET}`.
@@ -73,6 +75,11 @@ The examples are for a cache `shop` with a backup `shop/nightly`, and the socket
 Every answer but 200 is `{{"error": {{"code": …, "message": …, "hint": …}}}}`: a stable code, what
 failed, and what to do. A stream that cannot go on ends with such a line.
 """
+
+
+TELLS = """\
+With `progress=true` the answer is NDJSON: a line `{"progress": …}` twice a second, with what is
+being done and how many of how many are done where that can be counted, and `{"answer": …}` last."""
 
 
 def page() -> str:
@@ -86,14 +93,31 @@ def _errors() -> Iterator[str]:
         [str(code), first_sentence(kind).partition(": HTTP")[0]] for kind, code in STATUS.items()
     ]
     yield from table(["HTTP", "when"], rows)
+    yield (
+        "A 503 with the code `stopping` or `starting` tells of a daemon that goes, or still reads "
+        "its log: `Retry-After` says after how many seconds the next one may answer. What was "
+        "asked for is in the log, and goes on or is recorded as interrupted."
+    )
+    yield ""
     yield "404 and 405 also tell of a path or method that there is not, 413 of a body above 64 KiB."
     yield ""
 
 
 def _contents() -> Iterator[str]:
     yield from ("## All routes", "")
-    rows = ([f"[`{_title(one)}`](#{anchor(_title(one))})", one.role, one.summary] for one in ROUTES)
+    rows = (
+        [
+            f"[`{_title(one)}`](#{anchor(_title(one))})",
+            "as below" if one.rights else one.role,
+            one.summary,
+        ]
+        for one in ROUTES
+    )
     yield from table(["route", "role", "what"], rows)
+
+
+def _role(route: Route) -> str:
+    return route.rights or f"Role: {route.role}."
 
 
 def _title(route: Route) -> str:
@@ -102,10 +126,12 @@ def _title(route: Route) -> str:
 
 def _routes() -> Iterator[str]:
     for route in ROUTES:
-        yield from (f"### {_title(route)}", "", f"{route.summary}. Role: {route.role}.", "")
+        yield from (f"### {_title(route)}", "", f"{route.summary}. {_role(route)}", "")
         if fields(route.query):
             yield from ("Parameters of the query:", "")
             yield from fields_table(route.query)
+        if route.tells:
+            yield from (TELLS, "")
         if route.body is not None:
             yield from (f"Body: {_body(route)}.", "")
         if route.takes is not None:

@@ -92,8 +92,8 @@ async def test_a_dumb_terminal_gets_plain_lines(slow: DaemonProcess) -> None:
 
 
 async def test_a_daemon_that_dies_is_told_with_how_to_come_back(slow: DaemonProcess) -> None:
-    """Who waits when the daemon is killed hears that, and the command that shows the end."""
-    words = ("--socket", str(slow.socket), "backup", "create", "orders", "three", "--wait")
+    """Who waits when the daemon is killed for good hears that, and the command for the end."""
+    words = ("--socket", str(slow.socket), "backup", "create", "orders", "three", "--timeout", "3s")
     command = [sys.executable, "-m", "daemon.cli", *words]
     async with await anyio.open_process(command) as process:
         assert process.stderr is not None

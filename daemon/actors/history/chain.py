@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from daemon.commands import FoundCache, FoundDeletion
 from daemon.errors import Failed
-from daemon.ports import Offload
+from daemon.ports import Offload, Tell, untold
 from daemon.storage.log_copies import list_segments, read_segment
 from daemon.storage.sealing import Identities
 from daemon.storage.segments import Segment, in_order
@@ -34,6 +34,7 @@ from events.types import (
 )
 from projections.state import State, evolve
 
+READING = "reading the copy of the log"
 BREATH = 200
 """Records that are folded before others get a turn on the event loop."""
 
@@ -87,11 +88,14 @@ class _Reading:
         return True
 
 
-async def read_chain(vault: Vault, offload: Offload, identities: Identities | None) -> Chain:
+async def read_chain(
+    vault: Vault, offload: Offload, identities: Identities | None, tell: Tell = untold
+) -> Chain:
     """Read every copy of the log in a vault; raises what the vault raises, if that may pass."""
     segments = in_order(await list_segments(vault))
     reading = _Reading()
     for segment in segments:
+        tell(READING, reading.seen, segments[-1].span.last)
         if segment.span.last > reading.tip.position:
             await _read(reading, read_segment(vault, segment, offload, identities), segment)
     last = max((one.span.last for one in segments), default=START)

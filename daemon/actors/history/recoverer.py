@@ -19,6 +19,7 @@ from daemon.actors.history.survey import Plan, VaultSurvey, is_new, survey
 from daemon.commands import Command, FinishRecovery, FoundCache, FoundDeletion, RecoverFound
 from daemon.errors import Rejected, Transient
 from daemon.ledger import Ledger
+from daemon.ports import Tell, untold
 from daemon.storage.log_copies import list_segments, set_aside
 from daemon.storage.ownership import take_over
 from daemon.storage.vault import Vault
@@ -39,6 +40,13 @@ class Recovered(Struct, frozen=True):
     imported: Position = START
 
 
+class Wish(Struct, frozen=True):
+    """What is to be recovered: `adopt` also takes over other installations' vaults."""
+
+    adopt: bool
+    only: VaultName | None = None
+
+
 class Recoverer:
     """Looks what could be recovered, and does it."""
 
@@ -48,10 +56,10 @@ class Recoverer:
         self._rebuilding = rebuilding
         self._one_at_a_time = anyio.Lock()
 
-    async def plan(self, only: VaultName | None = None) -> Plan:
+    async def plan(self, only: VaultName | None = None, tell: Tell = untold) -> Plan:
         """What the vaults know, and what a recovery would do; changes nothing."""
         names = self._outside.vaults.names if only is None else (only,)
-        found = [await survey(self._ledger, self._outside, name) for name in names]
+        found = [await survey(self._ledger, self._outside, name, tell) for name in names]
         seconds = _seconds(found, self._ledger.state)
         # A backup that lies in two vaults is registered in the one that it was made in.
         surveys = tuple(sorted(found, key=lambda one: (one.vault in seconds, one.vault)))
@@ -67,21 +75,22 @@ class Recoverer:
         """The backups that our log lists, and that a vault's copy of the log says were to go."""
         return gone(one, self._ledger.state)
 
-    async def recover(self, who: Who, *, adopt: bool, only: VaultName | None = None) -> Recovered:
-        """Do what the plan says; `adopt` also takes over vaults of other installations.
+    async def recover(self, who: Who, wish: Wish, tell: Tell = untold) -> Recovered:
+        """Do what the plan says.
 
         Raises `Rejected` when there is nothing to do or a vault is another's, and what the
         vaults raise. When a history is imported the daemon starts again on it.
         """
         async with self._one_at_a_time:
-            return await self._recover(who, adopt=adopt, only=only)
+            return await self._recover(who, wish, tell)
 
-    async def _recover(self, who: Who, *, adopt: bool, only: VaultName | None) -> Recovered:
-        plan = await self.plan(only)
+    async def _recover(self, who: Who, wish: Wish, tell: Tell) -> Recovered:
+        plan = await self.plan(wish.only, tell)
         ahead = self._ledger.state.recovery.ahead
         wanted = [one for one in plan.surveys if one.vault in ahead or _is_wanted(one, plan)]
         foreign = [one for one in wanted if not one.ours]
-        if not adopt:
+        tell("recording what was found")
+        if not wish.adopt:
             wanted = [one for one in wanted if one.ours]
         if foreign and not wanted:
             raise _is_anothers(foreign[0])

@@ -5,6 +5,7 @@ and copies are read as if a stranger had written them, for that may be so.
 """
 
 import hashlib
+from collections.abc import Callable
 
 import anyio
 from msgspec import Struct, field
@@ -15,6 +16,7 @@ from daemon.actors.history.seams import Outside
 from daemon.commands import FoundBackup
 from daemon.errors import Failed
 from daemon.ledger import Ledger
+from daemon.ports import Tell, untold
 from daemon.storage import names
 from daemon.storage.catalog import MANIFEST_LIMIT_BYTES, decode
 from daemon.storage.manifest import Manifest
@@ -66,44 +68,60 @@ def is_new(state: State) -> bool:
     return not stored and state.recovery.recovered_at is None and not state.restores
 
 
-async def survey(ledger: Ledger, outside: Outside, name: VaultName) -> VaultSurvey:
+async def survey(
+    ledger: Ledger, outside: Outside, name: VaultName, tell: Tell = untold
+) -> VaultSurvey:
     """Look at one vault; what cannot be read is told in it."""
     try:
-        return await _survey(ledger, outside, name)
+        return await _survey(ledger, outside, name, tell)
     except Failed as error:
         return VaultSurvey(name, trouble=(error.message,), unreachable=True)
 
 
-async def _survey(ledger: Ledger, outside: Outside, name: VaultName) -> VaultSurvey:
+async def _survey(ledger: Ledger, outside: Outside, name: VaultName, tell: Tell) -> VaultSurvey:
+    tell(f"vault {name}: listing")
     vault = await outside.vaults.readable(name)
     found = await owner(vault)
     ours = found is not None and found.installation == outside.installation
     there = await listed(vault)
     catalog = ledger.state.catalog
     known = {backup_id for of_cache in catalog.values() for backup_id in of_cache}
-    backups, unread = await _manifests(vault, [one for one in there if one[0] not in known])
+    unknown = [one for one in there if one[0] not in known]
+
+    def said(doing: str, done: int = 0, total: int | None = None) -> None:
+        tell(f"vault {name}: {doing}", done, total)
+
+    def read(done: int) -> None:
+        said("reading manifests", done, len(unknown))
+
+    backups, unread = await _manifests(vault, unknown, read)
     return VaultSurvey(
         name,
         found.installation if found else None,
         ours=ours,
         there=len(there),
         unknown=tuple(sorted(backups, key=lambda one: (one.created_at, one.backup_id))),
-        chain=await read_chain(vault, outside.offload, await identities(outside, name)),
+        chain=await read_chain(vault, outside.offload, await identities(outside, name), said),
         difference=await difference(ledger, outside, name) if ours else None,
         trouble=tuple(unread),
     )
 
 
 async def _manifests(
-    vault: Vault, wanted: list[tuple[BackupId, CacheName, int]]
+    vault: Vault, wanted: list[tuple[BackupId, CacheName, int]], told: Callable[[int], None]
 ) -> tuple[list[FoundBackup], list[str]]:
     backups: list[FoundBackup] = []
     unread: list[str] = []
     room = anyio.CapacityLimiter(AT_ONCE)
 
+    begun = 0
+
     async def read(backup_id: BackupId, cache: CacheName, attempt: int) -> None:
+        nonlocal begun
         name = names.manifest_object(cache, backup_id, attempt)
         async with room:
+            told(begun)
+            begun += 1
             try:
                 data = await vault.get(name, MANIFEST_LIMIT_BYTES)
                 manifest = decode(data or b"")

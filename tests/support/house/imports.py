@@ -245,7 +245,9 @@ HOUSE: Mapping[str, Room] = {
         ),
         ("msgspec", "anyio", "structlog"),
     ),
-    "daemon.client": Room(("daemon.client", "daemon.config", *WIRE), ("msgspec", "anyio")),
+    "daemon.client": Room(
+        ("daemon.client", "daemon.client_refusal", "daemon.config", *WIRE), ("msgspec", "anyio")
+    ),
     "daemon.cli": Room(
         ("daemon.cli", "daemon.client", "daemon.config", *WIRE),
         ("msgspec", "anyio", "click", "rich"),

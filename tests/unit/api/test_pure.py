@@ -12,7 +12,7 @@ from daemon.answers import Role
 from daemon.api import Access, Roles, access_for
 from daemon.api.find import any_backup, restore_by_id
 from daemon.api.peer import Peer, peer_of, user_name
-from daemon.api.roles import ROLES, demand
+from daemon.api.rights import ROLES, demand
 from daemon.api.sentences import sentence
 from daemon.api.settings import settings_for
 from daemon.commands import AddCache, SetCache
@@ -80,10 +80,10 @@ def test_a_role_includes_those_below_it(role: Role, wanted: Role) -> None:
     allowed = ROLES.index(role) >= ROLES.index(wanted)
 
     if allowed:
-        demand(role, wanted=wanted)
+        demand(role, wanted=wanted, what="this", holders={})
     else:
         with pytest.raises(Forbidden):
-            demand(role, wanted=wanted)
+            demand(role, wanted=wanted, what="this", holders={})
 
 
 def test_credentials_are_those_of_the_process() -> None:

@@ -22,7 +22,7 @@ async def test_only_an_operator_may_have_it_examined() -> None:
         printed = await api.type("doctor")
 
     assert 3 == printed.code
-    assert "This needs the role operator" in printed.err
+    assert "GET /v1/doctor needs the role operator, and you are viewer" in printed.err
 
 
 async def test_check_and_status_tell_of_a_vault_at_fault() -> None:

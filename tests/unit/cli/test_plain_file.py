@@ -77,6 +77,21 @@ def test_file_that_comes_meanwhile_is_kept(tmp_path: Path) -> None:
     assert [path] == list(tmp_path.iterdir())
 
 
+def test_what_a_kill_has_left_goes_with_the_next_write(tmp_path: Path) -> None:
+    """A draft that nobody writes any more is removed; one that is written, or another's, stays."""
+    stale, others = tmp_path / ".x.rdb.4711.0.part", tmp_path / ".y.rdb.4711.0.part"
+    for draft in (stale, others):
+        draft.write_bytes(b"cut off")
+
+    def meanwhile() -> None:
+        write(Fed(), WANTED, tmp_path / "x.rdb", Manner())
+
+    with pytest.raises(Rejected, match="there already"):
+        write(Fed(meanwhile), WANTED, tmp_path / "x.rdb", Manner())
+
+    assert {tmp_path / "x.rdb", others} == set(tmp_path.iterdir())
+
+
 def test_too_small_a_disk_is_told_before_a_byte(tmp_path: Path) -> None:
     """What cannot fit is not begun."""
     with pytest.raises(Failed, match="of room") as caught:

@@ -98,6 +98,7 @@ GOLDEN = (
     "notification-sent-1",
     "notification-failed-1",
     "prices-set-1",
+    "hook-asked-1",
 )
 
 
