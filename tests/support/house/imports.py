@@ -241,7 +241,10 @@ HOUSE: Mapping[str, Room] = {
         ),
         ("msgspec", "anyio", "structlog"),
     ),
-    "daemon.client": Room(("daemon.client", "daemon.config", *WIRE), ("msgspec", "anyio")),
+    "daemon.full_house": Room(("daemon.answers",), ("msgspec",)),
+    "daemon.client": Room(
+        ("daemon.client", "daemon.full_house", "daemon.config", *WIRE), ("msgspec", "anyio")
+    ),
     "daemon.cli": Room(
         ("daemon.cli", "daemon.client", "daemon.config", *WIRE),
         ("msgspec", "anyio", "click", "rich"),
