@@ -29,6 +29,7 @@ from daemon.errors import (
     Unreachable,
     ValkeepError,
 )
+from daemon.full_house import CROWD_SECONDS, is_full, pauses
 
 PATIENCE_SECONDS = 180.0
 """A look at a cache, or a plan, may wait for a server's time-outs; longer takes nothing."""
@@ -90,12 +91,21 @@ class Client:
     """Asks the daemon on a Unix socket. Every method raises what the daemon answers with."""
 
     def __init__(
-        self, path: str, *, patience_seconds: float = PATIENCE_SECONDS, hook: str | None = None
+        self,
+        path: str,
+        *,
+        patience_seconds: float = PATIENCE_SECONDS,
+        crowd_seconds: float = CROWD_SECONDS,
+        hook: str | None = None,
     ) -> None:
-        """`hook` is the hook in which we run, and what it is run for: ``NAME ID``."""
+        """A full house is asked again for `crowd_seconds`; other refusals hold at once.
+
+        `hook` is the hook in which we run, and what it is run for: ``NAME ID``.
+        """
         self.path = path
         self._hook = hook
         self._patience = patience_seconds
+        self._crowd_seconds = min(crowd_seconds, patience_seconds)
 
     def get(self, route: str, query: Query | None = None) -> bytes:
         """One answer, as JSON."""
@@ -163,7 +173,25 @@ class Client:
     @contextmanager
     def _asked(
         self, request: _Request, *, endless: bool = False
-    ) -> Generator[tuple[int, Mapping[str, str], Generator[bytes, None, None]], None, None]:
+    ) -> Generator[tuple[int, Mapping[str, str], Iterator[bytes]], None, None]:
+        """The answer; a house that is full is asked again until there is room."""
+        for pause in pauses(self._crowd_seconds):
+            with self._asked_once(request, endless=endless) as (status, headers, answer):
+                if status != 503:
+                    yield status, headers, answer
+                    return
+                said = b"".join(answer)
+            if not is_full(status, said):
+                yield status, headers, iter((said,))
+                return
+            select.select([], [], [], pause)
+        with self._asked_once(request, endless=endless) as last:
+            yield last
+
+    @contextmanager
+    def _asked_once(
+        self, request: _Request, *, endless: bool
+    ) -> Generator[tuple[int, Mapping[str, str], Iterator[bytes]], None, None]:
         with _connected(self.path, self._patience) as line:
             line.settimeout(None if endless else self._patience)
             try:

@@ -14,7 +14,7 @@ from events.facts import CacheName
 from projections.catalog import Backup
 from projections.restore_pace import Pace, pace
 from projections.restores import Restore
-from projections.retention import taken_at
+from projections.retention import by_age, taken_at
 from projections.state import State
 
 
@@ -43,14 +43,14 @@ class Assurance(Struct, frozen=True):
 
 
 def assurance(
-    state: State, name: CacheName, restores: Iterable[Restore] | None = None
+    state: State, name: CacheName, now: datetime, restores: Iterable[Restore] | None = None
 ) -> Assurance:
-    """What is known of one cache; `restores` as for `pace`."""
+    """What is known of one cache; `restores` as for `pace`, and what is newest as by `by_age`."""
     good = [b for b in state.catalog.get(name, Map()).values() if b.good]
     counted = [b for b in good if b.kind != "safety"]
-    newest = max(counted, key=lambda b: (taken_at(b), b.backup_id), default=None)
+    newest = max(counted, key=by_age(now), default=None)
     return Assurance(
-        proven=newest_proven(good),
+        proven=newest_proven(good, now),
         newest=newest,
         guess=_guess(newest, pace(state, name, restores)),
     )
@@ -63,7 +63,8 @@ def _guess(newest: Backup | None, known: Pace | None) -> Guess | None:
     return Guess(seconds, known.basis, known.at, known.whole)
 
 
-def newest_proven(backups: list[Backup]) -> Backup | None:
-    """The backup whose proof is the newest."""
-    proven = [(b.proof.verified_at, b.backup_id, b) for b in backups if b.proof.verified_at]
+def newest_proven(backups: list[Backup], now: datetime) -> Backup | None:
+    """The backup whose proof is the newest; how old one is that lies ahead nobody knows."""
+    dated = [(b.proof.verified_at, b.backup_id, b) for b in backups if b.proof.verified_at]
+    proven = [one for one in dated if one[0] <= now]
     return max(proven, key=lambda one: one[:2])[2] if proven else None

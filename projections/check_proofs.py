@@ -70,13 +70,13 @@ def _unproven(state: State, cache: Cache, now: datetime) -> Said:
         for b in state.catalog.get(cache.name, Map()).values()
         if b.kind == "auto" and b.phase == "complete"
     ]
-    proven = newest_proven([b for b in autos if b.good])
+    proven = newest_proven([b for b in autos if b.good], now)
     if proven is not None and proven.proof.verified_at is not None:
         since, receipt = proven.proof.verified_at, proven.proof.receipt
         level = receipt.level if receipt else ""
         told = f"{proven.name} was proven {span(now - since)} ago ({level})"
     else:
-        since = min((b.completed_at for b in autos if b.completed_at), default=now)
+        since = min((b.completed_at or now for b in autos), default=now)
         told = "no scheduled backup was proven yet"
     if now - max(since, cache.scheduled_since) <= UNPROVEN_FOR:
         return Said("ok", "proven", told)

@@ -18,10 +18,11 @@ from projections.caches import Cache
 from projections.catalog import Backup
 from projections.check_proofs import Said, damaged, proofs
 from projections.doubts import Doubt, doubts, suspect_for
-from projections.freshness import covers, expected, newest_good, newest_manual, unrepaired
+from projections.freshness import covers, expected, newest_good, newest_of_any, unrepaired
 from projections.hanging import HINT, hanging
 from projections.local import local_text, one_line, span
 from projections.policy import window_text, zone
+from projections.restore_ends import hint_of, told_of
 from projections.restores import ACTIVE, Restore
 from projections.retention import taken_at
 from projections.schedule import starts
@@ -141,7 +142,7 @@ def _of_cache(
     state: State, name: CacheName, now: datetime, restore: Restore | None
 ) -> Iterator[Line]:
     """One cache's lines; `restore` is the newest one into it."""
-    case = _Case(state, state.caches[name], now, newest_good(state, name))
+    case = _Case(state, state.caches[name], now, newest_good(state, name, now))
     policy = case.cache.scheduled
     yield _suspended(case)
     if case.cache.suspended is None:
@@ -189,9 +190,8 @@ def _auto(case: _Case) -> Line:
         if policy is None
         else "auto backups have no window: nothing is made by itself"
     )
-    there = [b for b in (case.newest, newest_manual(case.state, case.cache.name)) if b is not None]
-    if there:
-        newest = max(there, key=taken_at)
+    newest = newest_of_any(case.state, case.cache.name, case.now)
+    if newest is not None:
         return case.line("auto", told=f"{told}; the newest backup is {_aged(case, newest)}")
     if _is_making_one(case):
         return case.line("auto", told=f"{told}; the first backup is under way")
@@ -226,10 +226,10 @@ def _fresh(case: _Case, policy: Policy) -> Line:
         aged = f"the newest is {_aged(case, newest)}" if newest else _first(case, policy)
         return case.line("fresh", told=f"nothing is due yet under the present policy; {aged}")
     window = f"{last.start} of {last.day}"
-    if newest is not None and covers(newest, last):
+    if newest is not None and covers(newest, last, case.now):
         told = f"{_aged(case, newest)}, and serves the last window that closed ({window})"
         return case.line("fresh", told=told)
-    doubted = suspect_for(case.state, case.cache.name, last)
+    doubted = suspect_for(case.state, case.cache.name, last, case.now)
     if doubted is not None:
         told = f"{doubted.name} serves the last window ({window}), and is suspect: see rule suspect"
         hint = f"`valkeep backup show {case.cache.name}/{doubted.name}` has the figures."
@@ -256,10 +256,10 @@ def _first(case: _Case, policy: Policy) -> str:
 
 def _mentioned(case: _Case) -> str:
     """A manual backup is no substitute for a scheduled one, and worth knowing of (A12)."""
-    manual = newest_manual(case.state, case.cache.name)
-    if manual is None or (case.newest and taken_at(case.newest) >= taken_at(manual)):
+    newest = newest_of_any(case.state, case.cache.name, case.now)
+    if newest is None or newest.kind != "manual":
         return ""
-    return f"; a manual backup is newer, {_aged(case, manual)}, and does not count"
+    return f"; a manual backup is newer, {_aged(case, newest)}, and does not count"
 
 
 def _last_attempt(case: _Case, policy: Policy) -> Line:
@@ -361,9 +361,9 @@ def _restore(case: _Case, restore: Restore | None) -> Iterator[Line]:
         hint = f"It is tried until it succeeds; see {see}."
         told = f"{what} failed and is still being undone: {why}"
         yield case.line("restore", told=told, level="critical", hint=hint, code="restore-undoing")
-    elif restore.phase == "failed" and _still_matters(restore, case.now):
-        told = f"{what} failed: {why}"
-        yield case.line("restore", told=told, level="warning", hint=failure.hint, code=failure.code)
+    elif restore.ended is not None and _still_matters(restore, case.now):
+        told, hint = told_of(restore.ended), hint_of(restore.ended)
+        yield case.line("restore", told=told, level="warning", hint=hint, code=failure.code)
 
 
 def _still_matters(restore: Restore, now: datetime) -> bool:

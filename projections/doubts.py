@@ -15,7 +15,7 @@ from projections.catalog import Backup
 from projections.copies import Copy
 from projections.freshness import covers
 from projections.local import span
-from projections.retention import taken_at
+from projections.retention import by_age, taken_at
 from projections.state import State
 from projections.work import copy_is_wanted
 
@@ -48,10 +48,12 @@ def suspects(state: State, name: CacheName) -> tuple[Backup, ...]:
     return tuple(sorted(found, key=lambda backup: (taken_at(backup), backup.backup_id)))
 
 
-def suspect_for(state: State, name: CacheName, occurrence: Occurrence) -> Backup | None:
+def suspect_for(
+    state: State, name: CacheName, occurrence: Occurrence, now: datetime
+) -> Backup | None:
     """The newest suspect backup, if it is what an occurrence should have left, or newer."""
-    found = suspects(state, name)[-1:]
-    return next((backup for backup in found if covers(backup, occurrence)), None)
+    newest = max(suspects(state, name), key=by_age(now), default=None)
+    return newest if newest is not None and covers(newest, occurrence, now) else None
 
 
 def _suspect(found: tuple[Backup, ...]) -> Doubt:

@@ -5,7 +5,7 @@ instant, and that whoever reads a backup now has ended by then. What goes is dec
 `retention.verdicts`, the same function that expires backups.
 """
 
-from bisect import insort
+from bisect import bisect_right, insort
 from collections import deque
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
@@ -117,13 +117,19 @@ class _Walk:
             self._over[backup_id] = self._there[backup_id].backup
         if not self._over:
             return
-        keep_last = self._terms.policy.keep_last
-        newest = self._scheduled[-keep_last:] if keep_last else []
+        newest = self._newest(ends_at)
         others = (*(one for _, one in newest), *self._guarded)
         asked = self._over | {one: self._there[one].backup for one in others}
         for verdict in verdicts(asked.values(), self._terms, ends_at).values():
             if not verdict.kept:
                 self._go(verdict, day)
+
+    def _newest(self, at: datetime) -> list[tuple[datetime, BackupId]]:
+        """The newest good scheduled ones, as `by_age` has it: what lies ahead comes first."""
+        keep_last = self._terms.policy.keep_last
+        past = bisect_right(self._scheduled, at, key=lambda one: one[0])
+        ordered = [*self._scheduled[past:], *self._scheduled[max(0, past - keep_last) : past]]
+        return ordered[-keep_last:] if keep_last else []
 
     def fates(self) -> tuple[Fate, ...]:
         """What became of each, oldest first."""

@@ -13,7 +13,7 @@ from events.facts import CacheName, Occurrence, Policy
 from projections.caches import Cache
 from projections.catalog import Backup
 from projections.occurrences import occurrences
-from projections.retention import taken_at
+from projections.retention import by_age, taken_at
 from projections.slots import Outcome, Slot
 from projections.state import State
 
@@ -22,20 +22,22 @@ LOOK_BACK = timedelta(days=5)
 _BAD: frozenset[Outcome] = frozenset({"given-up", "skipped", "missed", "cancelled"})
 
 
-def newest_good(state: State, name: CacheName) -> Backup | None:
-    """The newest good scheduled backup of a cache, by its snapshot."""
-    return _newest(state, name, lambda backup: backup.kind == "auto")
+def newest_good(state: State, name: CacheName, now: datetime) -> Backup | None:
+    """The newest good scheduled backup of a cache, by its snapshot (`by_age`)."""
+    return _newest(state, name, now, lambda backup: backup.kind == "auto")
 
 
-def newest_manual(state: State, name: CacheName) -> Backup | None:
-    """The newest good manual backup of a cache, by its snapshot."""
-    return _newest(state, name, lambda backup: backup.kind == "manual")
+def newest_of_any(state: State, name: CacheName, now: datetime) -> Backup | None:
+    """The newest good backup of a cache that is no safety one, by its snapshot (`by_age`)."""
+    return _newest(state, name, now, lambda backup: backup.kind != "safety")
 
 
-def _newest(state: State, name: CacheName, wanted: Callable[[Backup], bool]) -> Backup | None:
+def _newest(
+    state: State, name: CacheName, now: datetime, wanted: Callable[[Backup], bool]
+) -> Backup | None:
     of_cache = state.catalog.get(name, Map())
     good = (b for b in of_cache.values() if b.good and wanted(b))
-    return max(good, key=lambda b: (taken_at(b), b.backup_id), default=None)
+    return max(good, key=by_age(now), default=None)
 
 
 def expected(state: State, cache: Cache, policy: Policy, now: datetime) -> Occurrence | None:
@@ -65,10 +67,13 @@ def _is_for(slot: Slot, occurrence: Occurrence) -> bool:
     return begun is not None and occurrence.opens_at <= begun < occurrence.closes_at
 
 
-def covers(backup: Backup, occurrence: Occurrence) -> bool:
-    """Whether a backup is what an occurrence should have left, or newer than that."""
+def covers(backup: Backup, occurrence: Occurrence, now: datetime) -> bool:
+    """Whether a backup is what an occurrence should have left, or newer than that.
+
+    One that a clock has dated ahead of `now` covers nothing but its own.
+    """
     mine = backup.occurrence is not None and backup.occurrence.key == occurrence.key
-    return mine or taken_at(backup) >= occurrence.opens_at
+    return mine or occurrence.opens_at <= taken_at(backup) <= now
 
 
 def unrepaired(state: State, name: CacheName, now: datetime) -> Iterator[Slot]:
@@ -76,9 +81,9 @@ def unrepaired(state: State, name: CacheName, now: datetime) -> Iterator[Slot]:
 
     Oldest record first. What a clock that was ahead has settled is of no account until then.
     """
-    newest = newest_good(state, name)
+    newest = newest_good(state, name, now)
     for slot in state.slots.get(name, ()):
-        if slot.outcome in _BAD and _since(slot) <= now and not _repaired(slot, newest):
+        if slot.outcome in _BAD and _since(slot) <= now and not _repaired(slot, newest, now):
             yield slot
 
 
@@ -86,9 +91,9 @@ def _since(slot: Slot) -> datetime:
     return slot.occurrence.opens_at if slot.occurrence is not None else slot.noted_at
 
 
-def _repaired(slot: Slot, newest: Backup | None) -> bool:
+def _repaired(slot: Slot, newest: Backup | None, now: datetime) -> bool:
     if newest is None:
         return False
     if slot.occurrence is not None:
-        return covers(newest, slot.occurrence)
-    return taken_at(newest) >= slot.noted_at
+        return covers(newest, slot.occurrence, now)
+    return slot.noted_at <= taken_at(newest) <= now

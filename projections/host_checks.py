@@ -86,5 +86,16 @@ def port_lines(listen: str, failure: Failure | None) -> Iterator[Line]:
         yield Line("warning", "metrics", told, failure.hint, None, failure.code)
 
 
+def not_taken_over(failure: Failure | None) -> Iterator[Line]:
+    """The configuration file that a reload has refused; its first line says how much is wrong."""
+    if failure is not None:
+        why = one_line(failure.message.partition("\n")[0]).rstrip(":")
+        told = (
+            f"the configuration was read again and not taken over: {why}; the one from before "
+            "holds, and a restart may fail"
+        )
+        yield Line("warning", "configuration", told, failure.hint, None, failure.code)
+
+
 def _mib(count: int) -> str:
     return f"{count / (1 << 20):,.0f} MiB"

@@ -4,7 +4,7 @@ Pure: a plan with its reasons. Nothing is deleted here; the same plan answers `w
 `simulate`, so that what is told and what is done cannot differ.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -111,14 +111,12 @@ def terms_of(state: State, name: CacheName) -> Terms | None:
 
 
 def verdicts(backups: Iterable[Backup], terms: Terms, now: datetime) -> dict[BackupId, Verdict]:
-    """What becomes of each stored backup of one cache at an instant, oldest first."""
-    there = [
-        (taken_at(backup), backup) for backup in backups if backup.phase in ("complete", "deleting")
-    ]
-    there.sort(key=lambda one: (one[0], one[1].backup_id))
-    ordered = [backup for _, backup in there]
+    """What becomes of each stored backup of one cache at an instant, oldest first (`by_age`)."""
+    there = [backup for backup in backups if backup.phase in ("complete", "deleting")]
+    ordered = sorted(there, key=by_age(now))
     newest = _newest(ordered, terms.policy.keep_last)
-    guard = _guarded(ordered, terms.policy.keep_last)
+    # By their dates alone: what a suspicion guards may only be more than by a better order.
+    guard = guarded(ordered, terms.policy.keep_last)
     return {
         backup.backup_id: _verdict(
             backup, terms, now, Standing(backup.backup_id in newest, backup.backup_id in guard)
@@ -160,6 +158,20 @@ def _guarded(there: list[Backup], keep_last: int) -> frozenset[BackupId]:
 def guarded(backups: Iterable[Backup], keep_last: int) -> frozenset[BackupId]:
     """The backups of a cache that stay because of a suspicion, whatever their age."""
     return _guarded(sorted(backups, key=lambda b: (taken_at(b), b.backup_id)), keep_last)
+
+
+def by_age(now: datetime) -> Callable[[Backup], tuple[bool, datetime, BackupId]]:
+    """What sorts backups from the oldest to the newest, as far as can be known at an instant.
+
+    One whose snapshot lies ahead was dated by a clock that was wrong: all that is known of it is
+    that it is older than what is made from now on, so it never takes the place of the newest.
+    """
+
+    def order(backup: Backup) -> tuple[bool, datetime, BackupId]:
+        at = taken_at(backup)
+        return at <= now, at, backup.backup_id
+
+    return order
 
 
 def taken_at(backup: Backup) -> datetime:
@@ -248,7 +260,10 @@ def next_expiry(state: State, name: CacheName, now: datetime) -> datetime | None
     if terms is None:
         return None
     found = verdicts(state.catalog.get(name, Map()).values(), terms, now).values()
-    return min((v.until for v in found if v.rule == "age" and v.until is not None), default=None)
+    aging = [v for v in found if v.rule == "age" and v.until is not None]
+    # Where a snapshot's instant lies ahead the order is another one from then on (`by_age`).
+    ahead = [v.taken_at for v in aging if v.taken_at > now]
+    return min((*ahead, *(v.until for v in aging if v.until is not None)), default=None)
 
 
 def released(*, before: State, after: State) -> frozenset[CacheName]:

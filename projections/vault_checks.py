@@ -5,6 +5,7 @@ tidying up is a warning, from the first day on, because nobody would notice it f
 """
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 
 from events.facts import CacheName, VaultDeed, VaultFault, VaultName
 from projections.checks import Level, Line
@@ -48,9 +49,19 @@ def judge(
         for fault in faults_of(state.vaults, name, url):
             since = f"{state.vaults[name].since:%Y-%m-%d %H:%MZ}"
             told = f"vault {name}: {meaning(fault)}; found on {since}"
-            hint = f"{fault.failure.hint.rstrip('.')}. `valkeep doctor` tries it again."
+            hint = f"{_ended(fault.failure.hint)} `valkeep doctor` tries it again."
             part = f"{name}/{fault.deed}"
             yield Line(level_of(fault), "vault", told, hint, None, fault.failure.code, part)
+
+
+def _ended(hint: str) -> str:
+    return hint if hint.endswith((".", "?", "!")) else f"{hint}."
+
+
+def last_stored(state: State, name: VaultName) -> datetime | None:
+    """When a vault has last taken a whole backup, for all that is remembered."""
+    every = (b for of_cache in state.catalog.values() for b in of_cache.values())
+    return max((b.completed_at for b in every if b.vault == name and b.completed_at), default=None)
 
 
 def _uses(state: State, cache: CacheName, vault: VaultName) -> bool:

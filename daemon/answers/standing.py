@@ -103,7 +103,8 @@ class HostView(Struct, frozen=True, omit_defaults=True):
 
     `looked_seconds` ago the worker looked for work; a watchdog that hears nothing for
     `watchdog_seconds` has the daemon started again. `unmeasured` says why the disk of `data_dir`
-    could not be looked at. `state` is what the daemon began with.
+    could not be looked at. `state` is what the daemon began with. `configuration` is why the file
+    was not taken over when it was read again (SIGHUP).
     """
 
     at: datetime
@@ -120,6 +121,7 @@ class HostView(Struct, frozen=True, omit_defaults=True):
     spool: SpoolView | None = None
     metrics: PortView | None = None
     state: StateView | None = None
+    configuration: Failure | None = None
 
 
 class Vitals(Struct, frozen=True):

@@ -54,8 +54,8 @@ def application(
             return faults.unusable_log(error)
         except web.HTTPException as error:
             return faults.http_error(error)
-        except ConnectionError:
-            raise
+        except ConnectionError as error:
+            return _alone(request, error)
         except Exception:
             # A bug in one request must not end the daemon, nor tell the peer of its inside.
             log.exception("request crashed", method=request.method, path=request.path)
@@ -161,6 +161,14 @@ async def _answered(question: Question | None, asked: Asked) -> web.Response:
         raise TypeError("a route has a question or lines")
     answer = await question(asked)
     return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
+
+
+def _alone(request: web.Request, error: ConnectionError) -> web.Response:
+    """Nobody listens any more, or too slowly: not our failure, and nothing to be said to him."""
+    log.info("client gone", path=request.path, error=str(error))
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()
 
 
 async def _streamed(

@@ -10,6 +10,7 @@ from events.facts import CacheName, RestoreId
 from projections import catalog
 from projections.caches import Cache
 from projections.catalog import Backup
+from projections.references import fitting
 from projections.restores import Restore
 from projections.state import State
 
@@ -33,7 +34,7 @@ def any_backup(state: State, reference: str) -> Backup:
     """The backup that a reference means: a living one first, else the newest that is not."""
     found = catalog.find(state.catalog, reference) if reference else ()
     if not found and reference:
-        found = _not_living(state, reference)[-1:]
+        found = fitting(state.catalog, reference)[-1:]
     if len(found) > 1:
         some = ", ".join(f"{b.backup_id} ({b.cache}/{b.name})" for b in found[:4])
         raise Rejected(
@@ -46,14 +47,6 @@ def any_backup(state: State, reference: str) -> Backup:
             "unknown-backup", f"There is no backup {reference!r}.", _near_backup(state, reference)
         )
     return found[0]
-
-
-def _not_living(state: State, reference: str) -> tuple[Backup, ...]:
-    every = (b for of_cache in state.catalog.values() for b in of_cache.values())
-    fitting = (
-        b for b in every if b.backup_id.startswith(reference) or f"{b.cache}/{b.name}" == reference
-    )
-    return tuple(sorted(fitting, key=lambda b: b.backup_id))
 
 
 def _near_backup(state: State, reference: str) -> str:

@@ -266,8 +266,8 @@ def _known(
     moment: Moment, name: CacheName, restores: list[Restore]
 ) -> Iterator[tuple[str, float | None]]:
     state = moment.state
-    known = assurance(state, name, restores)
-    scheduled, newest = newest_good(state, name), known.newest
+    known = assurance(state, name, moment.now, restores)
+    scheduled, newest = newest_good(state, name, moment.now), known.newest
     yield "good", _instant(taken_at(scheduled)) if scheduled else None
     yield "proven", _instant(known.proven.proof.verified_at) if known.proven else None
     yield "restore", known.guess.seconds if known.guess else None

@@ -48,7 +48,7 @@ def assurance_view(
     state: State, name: CacheName, now: datetime, restores: Iterable[Restore] | None = None
 ) -> AssuranceView:
     """What a cache's backups are good for; `restores` as for `pace`."""
-    known = assurance(state, name, restores)
+    known = assurance(state, name, now, restores)
     proven, guess, lost = known.proven, known.guess, known.lost(now)
     receipt = proven.proof.receipt if proven else None
     return AssuranceView(

@@ -28,11 +28,10 @@ from projections.capacity import capacity
 from projections.catalog import Backup
 from projections.checks import clock_is_impossible
 from projections.copies import Copy
-from projections.freshness import newest_good, newest_manual
+from projections.freshness import newest_good, newest_of_any
 from projections.local import local
 from projections.policy import window_text
 from projections.restores import Restore
-from projections.retention import taken_at
 from projections.schedule import Start, starts
 from projections.state import State
 from projections.undo import safety_of
@@ -198,9 +197,8 @@ def cache_view(
     """One cache; a safety backup is not its newest one (A12). `restores` as for `pace`."""
     of_cache = moment.state.catalog.get(cache.name, Map())
     complete = [b for b in of_cache.values() if b.phase == "complete"]
-    scheduled = newest_good(moment.state, cache.name)
-    good = [b for b in (newest_manual(moment.state, cache.name), scheduled) if b is not None]
-    newest = max(good, key=taken_at, default=None)
+    scheduled = newest_good(moment.state, cache.name, moment.now)
+    newest = newest_of_any(moment.state, cache.name, moment.now)
     failed = max(
         (b for b in of_cache.values() if b.phase == "failed" and b.kind != "safety"),
         key=lambda b: (b.requested_at, b.backup_id),

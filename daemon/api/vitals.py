@@ -13,7 +13,14 @@ from daemon.api.seams import Outside
 from daemon.api.views import Moment
 from events.facts import CacheName, VaultName
 from projections.checks import Line, ordered
-from projections.host_checks import port_lines, room_lines, unmeasured, vault_room, vault_silent
+from projections.host_checks import (
+    not_taken_over,
+    port_lines,
+    room_lines,
+    unmeasured,
+    vault_room,
+    vault_silent,
+)
 from projections.state import State
 
 
@@ -40,6 +47,7 @@ def vital_lines(state: State, urls: Mapping[VaultName, str], vitals: Vitals) -> 
     if host.unmeasured:
         yield unmeasured(host.data_dir, why=host.unmeasured)
     yield from room_lines(host.data_dir, host.free_bytes)
+    yield from not_taken_over(host.configuration)
     for name, reach in sorted(vitals.vaults.items()):
         vault = VaultName(name)
         if reach.failure is not None:

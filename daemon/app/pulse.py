@@ -72,6 +72,11 @@ class Pulse:
         self._lock = anyio.Lock()
         self._found: Vitals | None = None
         self._found_at = 0.0
+        self._configuration: Failure | None = None
+
+    def take_reload(self, failure: Failure | None) -> None:
+        """The configuration was read again: why it was not taken over, or None where it was."""
+        self._configuration, self._found = failure, None
 
     async def __call__(self) -> Vitals | None:
         """See `daemon.api.seams.Pulse`."""
@@ -131,6 +136,7 @@ class Pulse:
             spool=spool,
             metrics=body.port(),
             state=body.state(),
+            configuration=self._configuration,
         )
 
     async def _spool(self) -> SpoolView | None:

@@ -40,7 +40,7 @@ from daemon.frozen import FileDrawer, Freezer
 from daemon.ledger import Ledger
 from daemon.storage.factory import directory_of
 from daemon.storage.one_error import one_error
-from events.facts import InstallationId
+from events.facts import Failure, InstallationId
 from events.log import LogError
 from events.sqlite import SqliteLog, open_log
 
@@ -238,7 +238,9 @@ async def _reload(daemon: Daemon, run: Run) -> None:
         await daemon.hooks.tell_doubts()
     except ValkeepError as error:
         log.warning("configuration not reloaded", error=error.message, hint=error.hint)
+        daemon.pulse.take_reload(Failure(error.code, error.message, error.hint))
         return
+    daemon.pulse.take_reload(None)
     restart = [
         name
         for name in AT_RESTART

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 USAGE = "usage"
 NARROWEST = 40
+UNTOLD = 80
+"""Columns of a terminal that says 0, as serial lines do."""
 
 
 def tell(error: "ValkeepError", *, as_json: bool, colour: bool | None = None) -> None:
@@ -46,7 +48,7 @@ def tell(error: "ValkeepError", *, as_json: bool, colour: bool | None = None) ->
 def terminal_width() -> int:
     """Columns of the terminal that errors go to; elsewhere each stays on a line of its own."""
     try:
-        return max(NARROWEST, os.get_terminal_size(sys.stderr.fileno()).columns)
+        return max(NARROWEST, os.get_terminal_size(sys.stderr.fileno()).columns or UNTOLD)
     except (OSError, ValueError):
         return sys.maxsize
 

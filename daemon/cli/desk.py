@@ -57,7 +57,7 @@ class Desk:
         if said.isdecimal():
             return max(40, int(said))
         try:
-            return max(40, os.get_terminal_size(sys.stdout.fileno()).columns)
+            return max(40, os.get_terminal_size(sys.stdout.fileno()).columns or 80)
         except (OSError, ValueError):
             return 80
 

@@ -108,6 +108,7 @@ def demo(desk: Desk, keep: bool) -> None:  # noqa: FBT001
 
 def main() -> None:
     """Run one command, and exit as DESIGN 8 says."""
+    _reopen()
     for stream in (sys.stdout, sys.stderr):
         # Names and reasons come from anywhere: what a terminal cannot show must not end us.
         if isinstance(stream, io.TextIOWrapper):
@@ -118,6 +119,21 @@ def main() -> None:
     except OSError as error:
         code = _unwritable(error, as_json=JSON in sys.argv[1:])
     sys.exit(code)
+
+
+def _reopen() -> None:
+    """Put /dev/null where a standard descriptor is closed, so that no file of ours gets it.
+
+    What a program or a library says on 1 or 2 would land in it: the socket, or the log.
+    """
+    for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != descriptor:
+                os.dup2(null, descriptor)
+                os.close(null)
+            os.set_inheritable(descriptor, True)  # noqa: FBT003
+            setattr(sys, name, os.fdopen(descriptor, mode, closefd=False))
 
 
 def run(arguments: list[str]) -> int:
@@ -140,10 +156,8 @@ def run(arguments: list[str]) -> int:
         return USAGE
     except click.ClickException as error:
         return _refused(misuse(error, path_of(cli, arguments)), as_json=as_json)
-    except OSError as error:
-        if error.errno not in UNWRITABLE:
-            raise
-        return _unwritable(error, as_json=as_json)
+    except (OSError, UnicodeEncodeError) as error:
+        return _impossible(error, as_json=as_json)
     except msgspec.MsgspecError as error:
         return _refused(_not_understood(error), as_json=as_json)
     return code if isinstance(code, int) else 0
@@ -181,6 +195,28 @@ def _not_understood(error: msgspec.MsgspecError) -> ValkeepError:
         "Run the same version of the daemon and of the command line; `valkeep status` tells the "
         "daemon's, `valkeep --version` ours.",
     )
+
+
+def _impossible(error: OSError | UnicodeEncodeError, *, as_json: bool) -> int:
+    """What this host refuses to us ourselves, where no command had a better word for it."""
+    if isinstance(error, UnicodeEncodeError):
+        hint = "Names of caches and backups are ASCII; give a file whose name is UTF-8."
+        slip = BadRequest("argument", "An argument is no UTF-8 text.", hint)
+        return _refused(slip, as_json=as_json)
+    if error.errno in UNWRITABLE:
+        return _unwritable(error, as_json=as_json)
+    return _refused(_not_possible(error), as_json=as_json)
+
+
+def _not_possible(error: OSError) -> ValkeepError:
+    try:
+        here = os.getcwd()  # noqa: PTH109 - only whether there is one
+    except OSError:
+        hint = "Go to one that is there (`cd ~`), and give the command again."
+        return Failed("no-folder", "The folder that this was typed in is gone.", hint)
+    of = f"{error.filename}: " if error.filename else ""
+    told = f"This host refuses it: {of}{error.strerror or error}."
+    return Failed("host", told, f"It was typed in {here}; `valkeep status` tells of the daemon.")
 
 
 def _unwritable(error: OSError, *, as_json: bool) -> int:

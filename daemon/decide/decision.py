@@ -13,6 +13,7 @@ from projections import catalog
 from projections.caches import Cache
 from projections.catalog import Backup
 from projections.recovery import told, went_back
+from projections.references import fitting
 from projections.state import State
 
 CACHE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
@@ -84,6 +85,15 @@ def known_cache(state: State, name: str) -> Cache:
     return cache
 
 
+_NOTHING_THERE = {
+    "failed": "has failed",
+    "skipped": "was skipped",
+    "cancelled": "was cancelled",
+    "deleting": "is being deleted",
+}
+"""What has come of a backup that is not there."""
+
+
 def declared(cache: Cache, *, what: str = "") -> Rejected:
     """The refusal of a command against a cache that the configuration file declares (C3)."""
     file = cache.file or "the daemon's configuration file"
@@ -104,15 +114,31 @@ def suspended(cache: Cache) -> Rejected:
     )
 
 
-def known_backup(state: State, reference: str) -> Backup:
-    """The one living backup that a reference means, or `NotFound`, or `Rejected` if several."""
-    found = catalog.find(state.catalog, reference) if reference else ()
-    if not found:
-        raise NotFound(
+def _not_there(state: State, reference: str) -> NotFound:
+    """Why nothing can be done with what a reference means: it is not known, or not stored."""
+    gone = [b for b in fitting(state.catalog, reference) if b.phase in _NOTHING_THERE]
+    if not reference or not gone:
+        return NotFound(
             "unknown-backup",
             f"There is no backup {reference!r}.",
             "Give an id, the beginning of one, or CACHE/NAME; `valkeep backup list` shows all.",
         )
+    last = gone[-1]
+    told = f"Backup {last.cache}/{last.name} {_NOTHING_THERE[last.phase]}"
+    again = f"; `valkeep backup create {last.cache} {last.name}` makes one"
+    return NotFound(
+        "unknown-backup",
+        f"{told}: there is nothing of it to use or to delete.",
+        f"`valkeep backup show {last.backup_id}` tells more"
+        f"{again if last.kind == 'manual' and last.phase != 'deleting' else ''}.",
+    )
+
+
+def known_backup(state: State, reference: str) -> Backup:
+    """The one living backup that a reference means, or `NotFound`, or `Rejected` if several."""
+    found = catalog.find(state.catalog, reference) if reference else ()
+    if not found:
+        raise _not_there(state, reference)
     if len(found) > 1:
         some = ", ".join(f"{b.backup_id} ({b.cache}/{b.name})" for b in found[:4])
         raise Rejected(

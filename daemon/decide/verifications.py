@@ -69,10 +69,11 @@ def _requested(
             f"{what} is not complete yet.",
             f"Wait for its end: `valkeep backup show {backup.backup_id}`.",
         )
-    if backup.backup_id in state.verifications:
+    wanted = state.verifications.get(backup.backup_id)
+    if wanted is not None:
         raise Rejected(
             "verification-running",
-            f"{what} is being verified already.",
+            f"{what} is being verified already{_put_off(wanted)}.",
             f"See how far it is: `valkeep backup show {backup.backup_id}`.",
         )
     return VerificationRequested(
@@ -82,6 +83,14 @@ def _requested(
         cause="command",
         quick=command.quick,
     )
+
+
+def _put_off(wanted: Verification) -> str:
+    """When a verification whose last try has failed is tried again."""
+    if wanted.failure is None or wanted.retry_at is None:
+        return ""
+    why = wanted.failure.message.rstrip(".")
+    return f": its last try failed ({why}), and the next one is at {wanted.retry_at:%H:%M:%SZ}"
 
 
 def by_policy(state: State, backup: Backup, context: Context) -> Iterator[VerificationRequested]:

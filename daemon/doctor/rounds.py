@@ -6,6 +6,7 @@ tried again soon, so that the alarm ends when its reason does. Nothing waits for
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from datetime import datetime
 from functools import partial
 from typing import Protocol
 
@@ -22,7 +23,7 @@ from daemon.storage.canary import Trial, try_out
 from daemon.storage.vault import Vault
 from events.facts import InstallationId, VaultFault, VaultName
 from projections.catalog import stored_in
-from projections.vault_checks import level_of
+from projections.vault_checks import last_stored, level_of
 from projections.vaults import faults_of
 
 log = structlog.get_logger()
@@ -33,6 +34,9 @@ DAILY_SECONDS = 86_400.0
 AGAIN_SECONDS = 600.0
 """Until a vault that takes no backups is tried again. Not one that only cannot delete: what the
 trial leaves there stays."""
+LOOK_SECONDS = 15.0
+"""Until it is looked whether a vault at fault has taken a backup all the same: then it is tried
+again at once, and the alarm ends."""
 RECORD_SECONDS = 5.0
 """The answer does not wait longer for a log that cannot be written."""
 
@@ -67,6 +71,7 @@ class Rounds:
         self._outcomes = outcomes
         self._busy: dict[VaultName, anyio.Lock] = {}
         self._due: dict[VaultName, float] = {}
+        self._stored: dict[VaultName, datetime | None] = {}
         self._woken = anyio.Event()
 
     async def run(self, first_seconds: float = FIRST_SECONDS) -> None:
@@ -83,13 +88,22 @@ class Rounds:
 
     def _now_due(self) -> list[VaultName]:
         now = anyio.current_time()
-        return [name for name in self._vaults.names if self._due.get(name, now) <= now]
+        names = self._vaults.names
+        return [n for n in names if self._due.get(n, now) <= now or self._works_again(n)]
+
+    def _works_again(self, name: VaultName) -> bool:
+        """Whether a vault at fault has taken a backup since it was tried."""
+        return self._takes_none(name) and self._last_stored(name) != self._stored.get(name)
+
+    def _last_stored(self, name: VaultName) -> datetime | None:
+        return last_stored(self._outcomes.ledger.state, name)
 
     def _patience(self) -> float:
         """Seconds until a vault is due, if nobody wakes us."""
         now = anyio.current_time()
         waits = [self._due.get(name, now) - now for name in self._vaults.names]
-        return max(0.0, min(waits, default=DAILY_SECONDS))
+        longest = LOOK_SECONDS if any(map(self._takes_none, self._vaults.names)) else DAILY_SECONDS
+        return max(0.0, min(longest, *waits, DAILY_SECONDS))
 
     def wake(self) -> None:
         """The configuration has changed: every vault is due."""
@@ -109,6 +123,7 @@ class Rounds:
 
     async def _visit(self, name: VaultName) -> None:
         self._due[name] = anyio.current_time() + AGAIN_SECONDS
+        self._stored[name] = self._last_stored(name)
         try:
             bug = await contained(partial(self._round, name), work=f"the trial of vault {name}")
         except ValkeepError as error:

@@ -7,6 +7,7 @@ Knows how the file system's errors are to be told to a person. The system calls 
 import errno
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from shlex import quote
 from typing import ParamSpec, TypeVar
 
 import anyio
@@ -16,6 +17,7 @@ from daemon.errors import Failed, Permanent, Transient
 from daemon.ports import Offload
 from daemon.storage import folders
 from daemon.storage.names import checked_folder, checked_prefix, checked_segments, is_segment
+from daemon.storage.owner import own_user
 from daemon.storage.vault import ObjectInfo, ObjectName
 from daemon.storage.vault_errors import (
     HANGS,
@@ -223,20 +225,19 @@ class DirectoryWriter:
 def explain(error: OSError, root: str, *, action: str) -> Failed:
     """What a system error means for a vault in `root`, and what to do about it."""
     message = f"cannot {action} in file://{root}: {error.strerror or error}"
+    place, user = quote(root), own_user()
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT | errno.EFBIG:
-            return Transient(
-                "vault-full", message, f"make room on the disk of {root}; it will be tried again"
-            )
+            return Transient("vault-full", message, f"make room on the disk of {root}")
         case errno.EACCES | errno.EPERM:
             return Permanent(
                 "vault-rights",
                 message,
-                f"give {root} and all below it to the daemon's user: chown -R valkeep {root}",
+                f"give {place} and all below it to the daemon's user: chown -R {user} {place}",
             )
         case errno.EROFS:
             return Permanent(
-                "vault-read-only", message, f"remount it writable: mount -o remount,rw {root}"
+                "vault-read-only", message, f"remount it writable: mount -o remount,rw {place}"
             )
         case errno.ELOOP | errno.ENOTDIR | errno.EISDIR:
             return Permanent(
@@ -253,7 +254,7 @@ def explain(error: OSError, root: str, *, action: str) -> Failed:
             return Transient(
                 "vault-missing",
                 message,
-                f"mount the disk, or make the directory: install -d -m 0700 -o valkeep {root}",
+                f"mount the disk, or make the directory: install -d -m 0700 -o {user} {place}",
             )
         case _:
             return Transient(

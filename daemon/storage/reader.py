@@ -29,7 +29,7 @@ WITHHELD_BYTES = 64 << 10
 _AHEAD = 2
 _USE_ANOTHER = (
     "this backup cannot be restored whole, and a target keeps its old data: "
-    "verify the others (`valkeep backup verify`) and use one of them"
+    "verify the others (`valkeep backup verify BACKUP`) and use one of them"
 )
 
 

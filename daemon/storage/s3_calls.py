@@ -170,7 +170,7 @@ class Server:
                     "vault-busy",
                     f"cannot {call.action} in {self.bucket.url}: the server has asked to be left "
                     f"alone for another {silence:.0f} s",
-                    "it is overloaded; it will be tried again",
+                    "it is overloaded: look at it, or ask for less at a time",
                 )
             await anyio.sleep(silence)
 

@@ -115,13 +115,13 @@ def explain(error: Raised, call: Call, url: str, *, now: datetime | None = None)
         return Transient(
             "vault-timeout",
             f"{where}: no answer in time",
-            "the endpoint hangs or the line is too slow; it will be tried again",
+            "look whether the endpoint hangs, or the line to it is too slow",
         )
     known = isinstance(error, NoConnection | HTTPClientError | WireError | OSError)
     return Transient(
         "vault-unreachable" if known else "vault-failed",
         f"{where}: {error}",
-        "check `endpoint_url`, the network and that the server runs; it will be tried again",
+        "check `endpoint_url`, the network and that the server runs",
     )
 
 
@@ -197,13 +197,16 @@ def _by_rights(code: str, call: Call, *, status: str, text: str) -> Failed | Non
 
 
 def _by_load(code: str, *, status: str, text: str) -> Failed:
-    again = "it will be tried again"
     if code in _FULL or status == "507":
-        return Transient("vault-full", text, f"make room in the vault; {again}")
+        return Transient("vault-full", text, "make room in the vault")
     if code in _ON_THE_WAY:
-        return Transient("vault-corrupted", text, f"bytes were damaged on the way; {again}")
+        return Transient(
+            "vault-corrupted",
+            text,
+            "bytes were damaged on the way: look at the network, if it happens again",
+        )
     if code in _BUSY or status.startswith(_BUSY_STATUS):
-        return Transient("vault-busy", text, f"the server is overloaded or broken; {again}")
+        return Transient("vault-busy", text, "the server is overloaded or broken: look at it")
     return Permanent(
         "vault-refused", text, "look the code up in the documentation of the S3 server"
     )

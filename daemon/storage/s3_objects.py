@@ -178,6 +178,6 @@ async def whole_body(answer: "GetObjectOutputTypeDef", where: str, length: int) 
         raise Transient(
             "vault-corrupted",
             f"{len(data)} of {length} bytes of {where} came",
-            "the connection was cut; it will be tried again",
+            "the connection was cut: look at the network, if it happens again",
         )
     return data

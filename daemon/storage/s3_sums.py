@@ -104,7 +104,7 @@ class Summing(Struct, frozen=True):
             raise Transient(
                 "vault-corrupted",
                 f"{what} has arrived as other bytes than were sent (it says {got:.80})",
-                "bytes were damaged on the way or in the vault; it will be tried again",
+                "bytes were damaged on the way or in the vault: look at both, if it happens again",
             )
 
     def running(self) -> "Running":

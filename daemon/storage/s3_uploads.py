@@ -48,7 +48,7 @@ async def abort_upload(server: Server, *, key: str, upload_id: str) -> None:
     raise Transient(
         "upload-stays",
         f"the upload of {key} to {server.bucket.url} has parts, however often it is given up",
-        "parts of it are still being received; it will be tried again",
+        "parts of it are still being received: they go when that has ended",
     )
 
 

@@ -6,7 +6,9 @@ Each names the vault and the object, and says what to do next.
 from daemon.errors import Permanent, Transient
 from daemon.storage.vault import ObjectName
 
-_OTHERS = "verify the other backups of this vault: `valkeep backup verify`; nothing was changed"
+_OTHERS = (
+    "verify the other backups of this vault: `valkeep backup verify BACKUP`; nothing was changed"
+)
 HANGS = "is its disk mounted, does its server run, is the network there?"
 
 
@@ -43,8 +45,7 @@ def still_there(url: str, *, prefix: str) -> Transient:
     return Transient(
         "vault-not-clear",
         f"{prefix} in {url} is not empty after it was cleared",
-        "something still writes there, or the vault keeps what is deleted (object lock); "
-        "it will be tried again",
+        "something still writes there, or the vault keeps what is deleted (object lock)",
     )
 
 

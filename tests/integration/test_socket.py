@@ -16,6 +16,7 @@ import pytest
 from anyio import to_thread
 from anyio.abc import SocketStream
 from msgspec import Struct
+from structlog.testing import capture_logs
 
 from daemon.answers import Accepted, ErrorAnswer, Role, Status
 from daemon.api import Access, Limits, Peer, Roles, access_for, listening
@@ -220,6 +221,26 @@ async def test_one_user_cannot_take_all_places() -> None:
     assert "too-many-clients" == refused.value.code
 
 
+async def test_who_finds_the_house_full_gets_in_when_somebody_leaves() -> None:
+    """A command that was turned away is given again by itself, once, when there is a place."""
+    async with serving(limits=Limits(clients_per_uid=1)) as api:
+        client = Client(str(api.path))
+        async with called(api) as first, anyio.create_task_group() as tasks:
+            await first.send(STATUS)
+            assert b"200 OK" in await first.receive()
+            with pytest.raises(Unavailable):
+                await api.get(Status, "/v1/status")
+            answers: list[bytes] = []
+
+            async def ask() -> None:
+                answers.append(await to_thread.run_sync(client.get, "/v1/status"))
+
+            tasks.start_soon(ask)
+            await first.aclose()
+
+    assert b'"version"' in answers[0]
+
+
 async def test_a_crowd_of_one_user_leaves_room_for_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -372,6 +393,25 @@ async def test_a_followed_history_grows_and_beats(monkeypatch: pytest.MonkeyPatc
     body = quiet.partition(b"\r\n\r\n")[2]
     told = [msgspec.json.decode(one, type=EventLine) for one in body.split(b"\n") if one]
     assert [1, 2] == [one.position for one in told]
+
+
+async def test_who_leaves_a_stream_is_no_failure_of_the_daemon(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader that goes away in the middle (`| head -1`) leaves one line in the log, no trace."""
+
+    async def unwritable(*_: object) -> None:
+        raise ConnectionResetError("Cannot write to closing transport")
+
+    monkeypatch.setattr("daemon.api.application._write", unwritable)
+    with capture_logs() as logs:
+        async with serving(STARTED, registered()) as api, called(api) as gone:
+            await gone.send(b"GET /v1/events HTTP/1.1\r\nHost: x\r\n\r\n")
+            await everything(gone)
+            await is_alive(api)
+
+    assert ["/v1/events"] == [line["path"] for line in logs if line["event"] == "client gone"]
+    assert [] == [record for record in caplog.records if record.name.startswith("aiohttp")]
 
 
 async def test_followers_end_with_the_daemon() -> None:

@@ -236,12 +236,14 @@ def deletions_are_by_the_rules(view: View) -> Complaints:
         yield f"{entry.backup_id} has expired though {entry.cache} is not in service"
     if entry.taken_at is None or view.at < entry.taken_at + policy.retention_days * A_DAY:
         yield f"{entry.backup_id} of {entry.taken_at} has expired at {view.at}"
-    if entry in _newest(keeping, policy.keep_last):
+    if entry in _newest(keeping, policy.keep_last, view.at):
         yield f"{entry.backup_id} has expired, and is among the newest {policy.keep_last}"
 
 
-def _newest(keeping: Keeping, number: int) -> list[Entry]:
+def _newest(keeping: Keeping, number: int, at: datetime) -> list[Entry]:
+    """The newest ones; one that a clock has dated ahead is older than all that lie behind."""
     good = [entry for entry in scheduled(keeping) if not entry.suspect and not entry.refuted]
+    good.sort(key=lambda entry: (entry.taken_at or entry.asked_at) <= at)
     return good[-number:] if number else []
 
 
@@ -299,7 +301,8 @@ def retention_is_done(view: View) -> Complaints:
             if stayed := sorted(set(left) - manual):
                 yield f"{name} was removed, and its auto backups {stayed} are there"
             continue
-        kept = [*_newest(keeping, policy.keep_last), *doubted(keeping, policy.keep_last)]
+        newest = _newest(keeping, policy.keep_last, view.wall)
+        kept = [*newest, *doubted(keeping, policy.keep_last)]
         for entry in keeping.backups.values():
             is_there = entry.kind == "auto" and entry.outcome == "complete" and entry not in kept
             limit = (entry.taken_at or view.wall) + policy.retention_days * A_DAY + LATE

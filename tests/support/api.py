@@ -109,7 +109,8 @@ class Served:
 
     async def get(self, shape: type[T], route: str, query: Query | None = None) -> T:
         """One question by the client that the command line uses."""
-        raw = await to_thread.run_sync(Client(str(self.path)).get, route, query)
+        client = Client(str(self.path), crowd_seconds=0)
+        raw = await to_thread.run_sync(client.get, route, query)
         return msgspec.json.decode(raw, type=shape)
 
     async def post(

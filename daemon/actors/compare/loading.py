@@ -158,7 +158,7 @@ async def _verdict(loader: Loader, known: Known) -> tuple[str, ...]:
         raise Transient(
             "not-loaded",
             f"The data of {known.name} could not be loaded: {verdict.reason}.",
-            "`valkeep backup verify` tells whether a backup is damaged; then ask again.",
+            "`valkeep backup verify BACKUP` tells whether a backup is damaged; then ask again.",
         )
     return verdict.lacks
 

@@ -245,8 +245,10 @@ HOUSE: Mapping[str, Room] = {
         ),
         ("msgspec", "anyio", "structlog"),
     ),
+    "daemon.full_house": Room(("daemon.answers",), ("msgspec",)),
     "daemon.client": Room(
-        ("daemon.client", "daemon.client_refusal", "daemon.config", *WIRE), ("msgspec", "anyio")
+        ("daemon.client", "daemon.client_refusal", "daemon.full_house", "daemon.config", *WIRE),
+        ("msgspec", "anyio"),
     ),
     "daemon.cli": Room(
         ("daemon.cli", "daemon.client", "daemon.config", *WIRE),

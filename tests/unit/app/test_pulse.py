@@ -17,6 +17,7 @@ from daemon.storage.vault import ObjectName, Vault
 from daemon.valkey.engine import Engine
 from events.facts import VaultName
 from tests.support.offload import THREADS
+from tests.support.samples import OUTSIDE
 
 pytestmark = pytest.mark.anyio
 
@@ -153,6 +154,16 @@ async def test_what_hangs_is_told_in_time(tmp_path: Path, monkeypatch: pytest.Mo
     measure.forget()
     await found(measure)
     assert 2 == silent.asked
+
+
+async def test_a_reload_that_was_refused_is_told_until_one_is_not(tmp_path: Path) -> None:
+    """What a reload has refused is told at once, and no longer when the file was taken over."""
+    measure = Pulse(body(tmp_path), Room({}), {})
+    assert (await found(measure)).host.configuration is None
+    measure.take_reload(OUTSIDE)
+    assert OUTSIDE == (await found(measure)).host.configuration
+    measure.take_reload(None)
+    assert (await found(measure)).host.configuration is None
 
 
 async def test_a_disk_that_cannot_be_looked_at_is_told(tmp_path: Path) -> None:

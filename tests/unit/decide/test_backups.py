@@ -172,7 +172,11 @@ def test_unfinished_backup_is_not_deleted(events: tuple[BackupRequested, ...]) -
 @pytest.mark.parametrize("events", [abandoned(), (*complete(), to_go)])
 def test_what_is_no_backup_is_not_deleted(events: tuple[BackupRequested, ...]) -> None:
     """Neither a failed backup nor one that is going already can be deleted."""
-    assert refused(given(*events, state=CACHES), DeleteBackup(B1)).code == "unknown-backup"
+    error = refused(given(*events, state=CACHES), DeleteBackup(B1))
+
+    assert error.code == "unknown-backup"
+    assert "there is nothing of it to use or to delete" in error.message
+    assert f"valkeep backup show {B1}" in error.hint
 
 
 def test_backup_that_is_restored_is_not_deleted() -> None:

@@ -132,6 +132,7 @@ def test_others_faults_are_tried_again_and_then_given_up() -> None:
         assert isinstance(event, VerificationPutOff)
         delays.append((event.retry_at - now) // timedelta(minutes=1))
         assert "superseded" == refused(then.state, StartVerification(B1)).code
+        assert f"the next one is at {event.retry_at:%H:%M:%SZ}" in refused(then.state, ASK).message
         now = event.retry_at
         state = when(then.state, StartVerification(B1), now=now).state
     end = when(state, ReportUnverified(V1, B1, OUTSIDE), now=now)

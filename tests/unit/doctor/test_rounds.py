@@ -1,12 +1,21 @@
 """The doctor's rounds on virtual time: when vaults are tried, and what is recorded of it."""
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from functools import partial
 
 import anyio
+import pytest
 from structlog.testing import capture_logs
 
-from daemon.doctor.rounds import AGAIN_SECONDS, DAILY_SECONDS, FIRST_SECONDS, Outcomes, Rounds
+from daemon.doctor.rounds import (
+    AGAIN_SECONDS,
+    DAILY_SECONDS,
+    FIRST_SECONDS,
+    LOOK_SECONDS,
+    Outcomes,
+    Rounds,
+)
 from daemon.errors import Permanent
 from daemon.ledger import Ledger
 from daemon.storage.memory import MemoryStore, MemoryVault
@@ -15,6 +24,7 @@ from events.facts import InstallationId, VaultName
 from events.memory import InMemoryLog
 from projections.vaults import faults_of
 from tests.simulation.virtual import CountedIds, VirtualClock, pass_time, virtually
+from tests.support.given import NOON
 
 MAIN, SECOND = VaultName("main"), VaultName("second")
 URLS = {MAIN: "memory:main", SECOND: "memory:second"}
@@ -107,6 +117,29 @@ def test_vaults_are_tried_soon_after_the_start_and_daily() -> None:
         await pass_time(2 + 2 * DAILY_SECONDS)
         assert 3 == len(hospital.main.tried) == len(hospital.second.tried)
         assert 0 == hospital.position
+
+    during(story)
+
+
+def test_a_vault_at_fault_that_takes_a_backup_is_tried_again_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The alarm ends soon after the first backup that is stored all the same, and once for each."""
+    stored = [NOON]
+    monkeypatch.setattr("daemon.doctor.rounds.last_stored", lambda *_: stored[-1])
+
+    async def story(hospital: Hospital) -> None:
+        hospital.main.refuses = True
+        with capture_logs():
+            await pass_time(FIRST_SECONDS + 2 * LOOK_SECONDS)
+            assert 1 == len(hospital.main.tried)
+            stored.append(NOON + timedelta(minutes=1))
+            await pass_time(3 * LOOK_SECONDS)
+        assert 2 == len(hospital.main.tried)
+        hospital.main.refuses = False
+        stored.append(NOON + timedelta(minutes=2))
+        await pass_time(2 * LOOK_SECONDS)
+        assert ([], 3) == (hospital.codes(), len(hospital.main.tried))
 
     during(story)
 

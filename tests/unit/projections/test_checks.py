@@ -373,6 +373,16 @@ def test_a_policy_of_a_clock_that_was_ahead_is_judged() -> None:
     assert {"fresh": "critical", "clock": "warning"} == bad(state)
 
 
+def test_a_backup_of_a_clock_that_was_ahead_covers_no_window() -> None:
+    """A snapshot that seems to lie ahead neither serves what passes nor repairs what was missed."""
+    ahead = by_kind("auto", B1, MORNING + 365 * DAY)
+    told = line(set_up(*ahead, missed()), "fresh")
+
+    assert "critical" == told.level
+    assert "missed" in bad(set_up(*ahead, missed()))
+    assert {} == bad(set_up(*ahead, *served(B2)))
+
+
 def test_a_deferred_backup_is_no_problem() -> None:
     """A backup that waits inside its window is well."""
     waits = BackupDeferred(cache=ORDERS, backup_id=B1, reason="another one runs")
@@ -439,6 +449,9 @@ def test_a_restore_that_is_being_undone_is_critical() -> None:
 
     assert {"restore": "critical"} == bad(state)
     assert {"restore": "warning"} == bad(ended, NOON + DAY - HOUR)
+    told = line(ended, "restore", NOON + HOUR)
+    assert told.message.endswith("; it serves its old data")
+    assert told.hint.endswith("To repeat it: `x`.")
     assert {} == bad(ended, NOON + DAY)
 
 

@@ -5,6 +5,7 @@ import pytest
 from events.facts import Failure, VaultFault, VaultName
 from events.types import VaultExamined
 from projections.host_checks import (
+    not_taken_over,
     port_lines,
     room_lines,
     unmeasured,
@@ -52,6 +53,16 @@ def test_a_vault_whose_faults_are_known_is_told_of_once() -> None:
     assert [] == list(vault_silent(given(known), URLS, MAIN, OUTSIDE))
     moved = {VaultName(MAIN): "file:///elsewhere"}
     assert 1 == len(list(vault_silent(given(known), moved, MAIN, OUTSIDE)))
+
+
+def test_a_configuration_that_was_not_taken_over_is_a_warning() -> None:
+    """A file that a reload refused is told of on one line, with how to look again."""
+    bad = Failure("configuration", "/etc/v.toml has 2 problems:\n  line 3: …", "Correct them.")
+    (told,) = not_taken_over(bad)
+
+    assert ("warning", "configuration", "Correct them.") == (told.level, told.rule, told.hint)
+    assert "not taken over: /etc/v.toml has 2 problems; the one from before holds" in told.message
+    assert [] == list(not_taken_over(None))
 
 
 def test_a_port_that_cannot_be_had_is_a_warning() -> None:

@@ -33,6 +33,7 @@ from tests.support.samples import (
 
 V1 = VerificationId("v1")
 DAY = timedelta(days=1)
+LATER = NOON + 3 * DAY
 DAMAGE = Failure("block-damaged", "Block 1 of 1 differs.", "Use another one.", permanent=True)
 LOADED = Receipt("loaded", 50, 100, 7.0, load_seconds=6.0, engine="valkey 9.1.1", keys=3)
 HASHES = Receipt("hashes", 50, 100, 2.0)
@@ -107,7 +108,7 @@ def test_what_is_being_verified_does_not_expire() -> None:
 
 def test_damage_makes_the_newest_good_one_another() -> None:
     """Freshness counts good backups only."""
-    newest = newest_good(given(*failed(B2), state=TWO), ORDERS)
+    newest = newest_good(given(*failed(B2), state=TWO), ORDERS, LATER)
     assert newest is not None
     assert B1 == newest.backup_id
 
@@ -158,12 +159,13 @@ def test_damage_of_a_removed_caches_backup_is_told() -> None:
 
 def test_status_knows_what_a_restore_takes() -> None:
     """From a load, better than from reading alone; from a restore, if that was later."""
-    assert None is assurance(TWO, ORDERS).guess
-    read = assurance(given(*verified(HASHES), state=TWO), ORDERS).guess
+    assert None is assurance(TWO, ORDERS, LATER).guess
+    read = assurance(given(*verified(HASHES), state=TWO), ORDERS, LATER).guess
     both = given(*verified(LOADED, B2), *verified(HASHES, at=NOON + DAY), state=TWO)
-    loaded = assurance(both, ORDERS).guess
+    loaded = assurance(both, ORDERS, LATER).guess
     done = RestoreCompleted(cache=ORDERS, restore_id=R1, result=RESULT)
-    restored = assurance(given(*under_way(B1), At(NOON + 2 * DAY, done), state=both), ORDERS).guess
+    after = given(*under_way(B1), At(NOON + 2 * DAY, done), state=both)
+    restored = assurance(after, ORDERS, LATER).guess
 
     assert read is not None
     assert loaded is not None
@@ -174,13 +176,21 @@ def test_status_knows_what_a_restore_takes() -> None:
     assert restored.source.startswith("a restore into orders took 2 s")
 
 
+def test_a_proof_of_a_clock_that_was_ahead_has_no_age() -> None:
+    """What seems to have been proven in the future is no proof of today's backups."""
+    ahead = given(*verified(LOADED, B2, at=LATER + 365 * DAY), state=TWO)
+
+    assert assurance(ahead, ORDERS, LATER).proven is None
+    assert assurance(ahead, ORDERS, LATER + 366 * DAY).proven is not None
+
+
 def test_status_knows_what_would_be_lost() -> None:
     """The age of the newest good backup; a damaged one does not count."""
     later = NOON + timedelta(hours=3)
-    assert timedelta(hours=2) == assurance(TWO, ORDERS).lost(later)
+    assert timedelta(hours=2) == assurance(TWO, ORDERS, later).lost(later)
     damaged = given(*failed(B2), state=TWO)
-    assert timedelta(hours=3) == assurance(damaged, ORDERS).lost(later)
-    assert None is assurance(given(registered()), ORDERS).lost(later)
+    assert timedelta(hours=3) == assurance(damaged, ORDERS, later).lost(later)
+    assert None is assurance(given(registered()), ORDERS, later).lost(later)
 
 
 def test_a_person_comes_before_the_policy() -> None:

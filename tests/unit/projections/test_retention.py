@@ -75,10 +75,19 @@ def test_the_next_look_is_when_the_next_age_is_over() -> None:
     state = given(registered(), WEEK, *story(B1, NOON), *story(B2, NOON + DAY))
 
     over = NOON + 7 * DAY
-    assert over == next_expiry(state, ORDERS, NOON)
+    assert over == next_expiry(state, ORDERS, NOON + DAY)
     assert () == expired(state, ORDERS, over - timedelta(seconds=1))
     assert [B1] == [expiry.backup_id for expiry in expired(state, ORDERS, over)]
     assert over + DAY == next_expiry(state, ORDERS, over)
+
+
+def test_what_a_clock_has_dated_ahead_is_looked_at_when_it_is_reached() -> None:
+    """From the instant of a snapshot that lies ahead it is the newest, and others may go."""
+    state = given(registered(), WEEK, *story(B1, NOON), *story(B2, NOON + 30 * DAY))
+
+    assert () == expired(state, ORDERS, NOON + 20 * DAY)
+    assert NOON + 30 * DAY == next_expiry(state, ORDERS, NOON + 20 * DAY)
+    assert [B1] == [expiry.backup_id for expiry in expired(state, ORDERS, NOON + 30 * DAY)]
 
 
 def test_what_no_age_ends_is_not_waited_for() -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import pwd
 import stat
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -254,3 +255,11 @@ def test_messages_name_the_vault_and_the_action() -> None:
     assert "/vault" in error.message
     assert f"write {CACHE}/{ID}" in error.message
     assert "No space" in error.message
+    assert "tried again" not in error.hint
+
+
+def test_commands_in_hints_can_be_pasted() -> None:
+    """A folder's name is quoted, and its owner is the user that the daemon runs as."""
+    error = local.explain(OSError(errno.EACCES, "Denied"), "/my vault", action="list")
+    user = pwd.getpwuid(os.geteuid()).pw_name
+    assert error.hint.endswith(f"chown -R {user} '/my vault'")
