@@ -65,6 +65,7 @@ from projections import (
     imports,
     notices,
     proofs,
+    readings,
     recovery,
     restores,
     slots,
@@ -79,6 +80,7 @@ from projections.comparisons import Comparisons
 from projections.exports import Exports
 from projections.hooks import Hooks
 from projections.proofs import ProofEvent, Verifications
+from projections.readings import OF_READINGS, Readings
 from projections.recovery import Recovery
 from projections.restores import Restores
 from projections.slots import Slots
@@ -143,6 +145,7 @@ class State(Struct, frozen=True):
     exporting: Exports = Map()
     comparisons: Comparisons = Map()
     held: Map[BackupId, int] = Map()
+    readings: Readings = Map()
     keys: Map[tuple[int, str], Answered] = Map()
     vaults: Vaults = Map()
     recovery: Recovery = Recovery()
@@ -287,14 +290,23 @@ def _backup(state: State, envelope: Envelope, event: catalog.CatalogEvent) -> St
     used = state.usage
     if type(event) in OF_USAGE:
         used = usage.evolve(used, envelope, before=before, after=backup)
+    back = state.readings
+    if type(event) in OF_READINGS:
+        back = readings.evolve(back, envelope, event)
     return replace(
-        state, catalog=changed, open_backups=is_open, slots=marked, held=held, usage=used
+        state,
+        catalog=changed,
+        open_backups=is_open,
+        slots=marked,
+        held=held,
+        usage=used,
+        readings=back,
     )
 
 
 def _copied(backup: Backup | None) -> int:
-    """How many copies read a backup now."""
-    return copies.running(backup.copies) if backup else 0
+    """How many copies read a backup now, or are to be read back."""
+    return copies.reading(backup.copies) if backup else 0
 
 
 def _held(held: Map[BackupId, int], backup_id: BackupId, more: int) -> Map[BackupId, int]:

@@ -90,6 +90,7 @@ from daemon.commands.said import (
     StartRestore,
     StartVerification,
     StopDaemon,
+    VerifyCopy,
 )
 
 __all__ = [
@@ -174,6 +175,7 @@ __all__ = [
     "StopDaemon",
     "TestNotifications",
     "UndoRestore",
+    "VerifyCopy",
 ]
 
 Command = (
@@ -203,6 +205,7 @@ Command = (
     | StopDaemon
     | StartAttempt
     | StartVerification
+    | VerifyCopy
     | StartRestore
     | RequestSafetyBackup
     | ReportVault

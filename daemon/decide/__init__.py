@@ -64,6 +64,7 @@ from daemon.commands import (
     StartVerification,
     StopDaemon,
     UndoRestore,
+    VerifyCopy,
 )
 from daemon.decide import (
     alarms,
@@ -73,6 +74,7 @@ from daemon.decide import (
     cancels,
     comparisons,
     copies,
+    copy_proofs,
     daemon,
     exports,
     hooks,
@@ -84,7 +86,6 @@ from daemon.decide import (
     schedule,
     undo,
     vaults,
-    verifications,
 )
 from daemon.decide.decision import Context, Decision
 from projections.state import State
@@ -108,6 +109,7 @@ _OfBackups = (
     | ReportStuck
     | ReportSwept
     | RequestVerification
+    | VerifyCopy
     | StartVerification
     | ReportVerified
     | ReportRefuted
@@ -204,12 +206,13 @@ def _of_backups(state: State, command: _OfBackups, context: Context) -> Decision
             return attempts.decide(state, command, context)
         case (
             RequestVerification()
+            | VerifyCopy()
             | StartVerification()
             | ReportVerified()
             | ReportRefuted()
             | ReportUnverified()
         ):
-            return verifications.decide(state, command, context)
+            return copy_proofs.decide_any(state, command, context)
         case RequestExport() | OpenExport() | ReportExported() | ReportExportFailed():
             return exports.decide(state, command, context)
         case RequestComparison() | CancelComparison() | ReportCompared() | ReportNotCompared():

@@ -45,7 +45,8 @@ class Far(Struct):
     snapshots of `body_bytes`; of `vaults` beside the first only objects and uploads are used.
     Of `servers` that can be restored into there is a model; `marks` says of which data a dump
     was taken, and `loadings` what they have loaded since somebody looked. `hooks` are the runs of
-    the user's commands that have begun, and `open_hooks` counts those that have not ended.
+    the user's commands that have begun, and `open_hooks` counts those that have not ended. Copies
+    are to be read back every `reread`, if that is configured.
     """
 
     now: float = 0.0
@@ -67,6 +68,7 @@ class Far(Struct):
     loadings: tuple[Loading, ...] = ()
     hooks: list[str] = field(default_factory=list)
     open_hooks: dict[str, int] = field(default_factory=dict)
+    reread: timedelta | None = None
 
     def copy(self) -> "Far":
         """The same world, which the dead cannot touch any more."""
