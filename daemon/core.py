@@ -10,7 +10,9 @@ from msgspec import Struct
 
 from daemon.actors.alarms import Alarms, Surroundings
 from daemon.actors.hooks import AfterHooks
+from daemon.actors.rereader import Rereader
 from daemon.actors.scheduler import Scheduler
+from daemon.actors.stocktaker import StockTaker
 from daemon.actors.worker import RECHECK_SECONDS, Actors, Limits, Worker
 from daemon.commands import (
     ReconcileCaches,
@@ -21,6 +23,7 @@ from daemon.commands import (
 )
 from daemon.ledger import Ledger
 from daemon.ports import Clock, Ids
+from projections.copy_rounds import Periods
 
 log = structlog.get_logger()
 
@@ -32,7 +35,7 @@ LAST_WORD_SECONDS = 5.0
 
 
 class Parts(Struct, frozen=True):
-    """What a core is made of, beside its ledger."""
+    """What a core is made of, beside its ledger; without `periods` no copies are read back."""
 
     actors: Actors
     limits: Limits
@@ -40,6 +43,8 @@ class Parts(Struct, frozen=True):
     ids: Ids
     after: AfterHooks | None = None
     alarms: Surroundings | None = None
+    periods: Periods | None = None
+    stock: StockTaker | None = None
 
 
 class Core:
@@ -49,12 +54,16 @@ class Core:
         self.ledger = ledger
         self.worker = Worker(ledger, parts.actors, parts.limits, parts.clock, parts.ids)
         self._after = parts.after
+        self._stock = parts.stock
         self.settled = anyio.Event()
         """Whether the log knows what the configuration says."""
         self.scheduler = Scheduler(ledger, parts.clock, parts.limits.cleared)
         self.alarms: Alarms | None = None
         if parts.alarms is not None:
             self.alarms = Alarms(ledger, parts.clock, parts.ids, parts.alarms)
+        self.rereader: Rereader | None = None
+        if parts.periods is not None:
+            self.rereader = Rereader(ledger, parts.clock, parts.periods)
 
     async def run(
         self,
@@ -78,6 +87,10 @@ class Core:
             tasks.start_soon(self.worker.run)
             if self._after is not None:
                 tasks.start_soon(self._after.run)
+            if self.rereader is not None:
+                tasks.start_soon(self.rereader.run)
+            if self._stock is not None:
+                tasks.start_soon(self._stock.run)
             if self.alarms is not None:
                 tasks.start_soon(self.alarms.run, self.is_working)
 

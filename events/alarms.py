@@ -33,6 +33,7 @@ PROBLEMS = (
     "suspect",
     "unproven",
     "uncopied",
+    "copy-damaged",
     "suspended",
     "unscheduled",
     "stuck",

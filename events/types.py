@@ -12,6 +12,7 @@ from msgspec import Struct
 from events.alarms import AlarmEvent, AlarmRecord
 from events.comparisons import ComparisonEvent
 from events.copies import CopyEvent
+from events.copy_proofs import CopyProofEvent
 from events.facts import (
     INSTALLATION,
     BackupId,
@@ -369,6 +370,7 @@ Event = (
     | RestoreInterrupted
     | RestoreFailed
     | CopyEvent
+    | CopyProofEvent
     | SuspicionEvent
     | ExportEvent
     | ComparisonEvent

@@ -27,6 +27,8 @@ KIND_OF: Mapping[str, str] = {
     "suspect": "suspect",
     "proven": "unproven",
     "copies": "uncopied",
+    "copy-damaged": "copy-damaged",
+    "copy-proven": "unproven",
     "suspended": "suspended",
     "auto": "unscheduled",
     "stuck": "stuck",

@@ -32,6 +32,7 @@ PHRASES: Mapping[str, str] = {
     "suspect": "a backup is suspect",
     "unproven": "backups are not proven",
     "uncopied": "a copy is not made",
+    "copy-damaged": "a copy is damaged",
     "suspended": "no backups: suspended",
     "unscheduled": "nothing is backed up by itself",
     "stuck": "a call hangs",

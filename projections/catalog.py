@@ -21,6 +21,7 @@ from events.copies import (
     CopyRequested,
     CopyStarted,
 )
+from events.copy_proofs import CopyProofEvent
 from events.envelope import Envelope
 from events.facts import (
     BackupId,
@@ -53,7 +54,7 @@ from events.types import (
     RetryScheduled,
     SnapshotTaken,
 )
-from projections import copies, imports
+from projections import copies, copy_proofs, imports
 from projections.copies import Copies, Copy
 from projections.imports import Origin
 from projections.proofs import UNPROVEN, Proof, judged
@@ -124,6 +125,7 @@ Catalog = Map[CacheName, OfCache]
 """Keyed by cache first: a fold then copies one cache's small map, not all of them."""
 NONE: OfCache = Map()
 
+_Flag = CopyEvent | CopyProofEvent | SuspicionEvent
 CatalogEvent = (
     BackupRequested
     | BackupDeferred
@@ -139,8 +141,7 @@ CatalogEvent = (
     | LeftoversSwept
     | DeletionRequested
     | BackupDeleted
-    | CopyEvent
-    | SuspicionEvent
+    | _Flag
     | BackupVerified
     | VerificationFailed
     | VerificationAbandoned
@@ -226,8 +227,7 @@ _Step = (
     | LeftoversStuck
     | LeftoversSwept
     | DeletionRequested
-    | CopyEvent
-    | SuspicionEvent
+    | _Flag
 )
 
 
@@ -256,8 +256,10 @@ def _step(backup: Backup, envelope: Envelope, event: _Step) -> Backup:
             return _flagged(backup, envelope, event)
 
 
-def _flagged(backup: Backup, envelope: Envelope, event: CopyEvent | SuspicionEvent) -> Backup:
+def _flagged(backup: Backup, envelope: Envelope, event: _Flag) -> Backup:
     """What happens to a complete backup without changing it."""
+    if isinstance(event, CopyProofEvent):
+        return replace(backup, copies=copy_proofs.evolve(backup.copies, envelope, event))
     match event:
         case BackupSuspected():
             return replace(backup, suspicion=event.suspicion)

@@ -54,10 +54,18 @@ def damaged(state: State, name: CacheName) -> Said | None:
     )
     what = newest.backup_id
     hint = (
-        f"Make another one. If the vault was mended: `valkeep backup verify {what}`; "
-        f"if not, delete it: `valkeep backup delete {what}`."
+        f"{_way_out(newest)}Make another one. If the vault was mended: `valkeep backup verify "
+        f"{what}`; if not, delete it: `valkeep backup delete {what}`."
     )
     return Said("critical", "damaged", told, hint, failure.code)
+
+
+def _way_out(backup: Backup) -> str:
+    """Where a damaged backup is whole all the same, by what is known."""
+    there = [copy.vault for copy in backup.copies if copy.good]
+    if not there:
+        return ""
+    return f"Its copy can be restored: `valkeep restore {backup.backup_id} --from {there[0]}`. "
 
 
 def _refuted(backup: Backup) -> bool:

@@ -6,7 +6,6 @@ this moment is not asked. Every line that is not OK says what to do.
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
-from itertools import chain
 from typing import Literal
 
 from immutables import Map
@@ -16,8 +15,8 @@ from events.facts import CacheName, Failure, Policy
 from projections import catalog
 from projections.caches import Cache
 from projections.catalog import Backup
-from projections.check_proofs import Said, damaged, proofs
-from projections.doubts import Doubt, doubts, suspect_for
+from projections.copy_checks import contents, of_removed
+from projections.doubts import suspect_for
 from projections.freshness import covers, expected, newest_good, newest_of_any, unrepaired
 from projections.hanging import HINT, hanging
 from projections.local import local_text, one_line, span
@@ -115,9 +114,9 @@ def _of_installation(state: State, now: datetime, trouble: Failure | None) -> It
         )
     yield _clock(state, now)
     for name in sorted(set(state.catalog) - set(state.caches)):
-        if (said := damaged(state, name)) is not None:
+        for said in of_removed(state, name, now):
             told = f"of the removed cache {name}: {said.told}"
-            yield Line("critical", "damaged", told, said.hint, code=said.code, part=name)
+            yield Line(said.level, said.rule, told, said.hint, code=said.code, part=name)
 
 
 def _clock(state: State, now: datetime) -> Line:
@@ -158,7 +157,7 @@ def _of_cache(
         yield from _cancelled(case, policy, [slot for slot in bad if slot.outcome == "cancelled"])
     if (told := hanging(state, name)) is not None:
         yield case.line("stuck", told=told, level="warning", hint=HINT)
-    for said in chain[Doubt | Said](doubts(state, name, now), proofs(state, case.cache, now)):
+    for said in contents(state, case.cache, now):
         yield case.line(said.rule, told=said.told, level=said.level, hint=said.hint, code=said.code)
     yield from _manual(case)
     yield from _restore(case, restore)

@@ -92,8 +92,8 @@ def _copies(state: State, name: CacheName, now: datetime) -> Iterator[Doubt]:
 
 def _is_late(copy: Copy, now: datetime) -> bool:
     """Whether a copy has failed so that somebody should know."""
-    if copy.phase == "complete" or copy.failure is None:
-        return False
+    if copy.phase == "complete" or copy.failure is None or copy.mending:
+        return False  # of one that was damaged another rule tells
     return copy.failure.permanent or now - copy.requested_at >= LATE
 
 

@@ -105,15 +105,19 @@ def judged(proof: Proof, envelope: Envelope, event: Ended) -> Proof:
         case VerificationAbandoned():
             return replace(proof, unproven=event.failure)
         case VerificationFailed():
-            return replace(
-                proof,
-                refuted=event.failure,
-                refuted_at=envelope.at,
-                refuted_level=event.level,
-                unproven=None,
-            )
+            return refuted(envelope.at, proof, event.level, event.failure)
         case BackupVerified():
-            new = replace(proof, receipt=event.receipt, verified_at=envelope.at, unproven=None)
-            if LEVELS.index(event.receipt.level) >= LEVELS.index(proof.refuted_level):
-                new = replace(new, refuted=None, refuted_at=None, refuted_level="hashes")
-            return new
+            return proven(envelope.at, proof, event.receipt)
+
+
+def proven(at: datetime, proof: Proof, receipt: Receipt) -> Proof:
+    """What is known with one more receipt; it takes back what was found at its level or below."""
+    new = replace(proof, receipt=receipt, verified_at=at, unproven=None)
+    if LEVELS.index(receipt.level) >= LEVELS.index(proof.refuted_level):
+        new = replace(new, refuted=None, refuted_at=None, refuted_level="hashes")
+    return new
+
+
+def refuted(at: datetime, proof: Proof, level: ProofLevel, failure: Failure) -> Proof:
+    """What is known when damage was found, at this level."""
+    return replace(proof, refuted=failure, refuted_at=at, refuted_level=level, unproven=None)

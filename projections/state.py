@@ -65,6 +65,7 @@ from projections import (
     imports,
     notices,
     proofs,
+    readings,
     recovery,
     restores,
     slots,
@@ -79,6 +80,7 @@ from projections.comparisons import Comparisons
 from projections.exports import Exports
 from projections.hooks import Hooks
 from projections.proofs import ProofEvent, Verifications
+from projections.readings import OF_READINGS, Readings
 from projections.recovery import Recovery
 from projections.restores import Restores
 from projections.slots import Slots
@@ -157,6 +159,7 @@ class State(Struct, frozen=True):
     exporting: Exports = Map()
     comparisons: Comparisons = Map()
     held: Map[BackupId, int] = Map()
+    readings: Readings = Map()
     keys: Map[tuple[int, str], Answered] = Map()
     vaults: Vaults = Map()
     recovery: Recovery = Recovery()
@@ -294,6 +297,8 @@ def _backup(state: State, envelope: Envelope, event: catalog.CatalogEvent) -> Ch
         changed["held"] = _held(state.held, backup_id, more)
     if type(event) in OF_USAGE:
         changed["usage"] = usage.evolve(state.usage, envelope, before=before, after=after)
+    if type(event) in OF_READINGS:
+        changed["readings"] = readings.evolve(state.readings, envelope, event)
     return changed
 
 
@@ -305,8 +310,8 @@ def _needs_work(backup: Backup) -> bool:
 
 
 def _copied(backup: Backup | None) -> int:
-    """How many copies read a backup now."""
-    return copies.running(backup.copies) if backup is not None and backup.copies else 0
+    """How many copies read a backup now, or are to be read back."""
+    return copies.reading(backup.copies) if backup is not None and backup.copies else 0
 
 
 def _held(held: Map[BackupId, int], backup_id: BackupId, more: int) -> Map[BackupId, int]:

@@ -9,6 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from events.copies import CopyCompleted, CopyFailed
+from events.copy_proofs import CopyVerificationFailed, CopyVerified
 from events.facts import CacheName
 from events.proofs import BackupVerified, VerificationAbandoned, VerificationFailed
 from events.suspicions import BackupSuspected
@@ -39,6 +40,8 @@ class Tally(Struct, frozen=True):
     unproven: int = 0
     copied: int = 0
     failed_copies: int = 0
+    verified_copies: int = 0
+    refuted_copies: int = 0
     restored: int = 0
     failed_restores: int = 0
 
@@ -56,6 +59,8 @@ _ONE: dict[type[Event], str] = {
     VerificationAbandoned: "unproven",
     CopyCompleted: "copied",
     CopyFailed: "failed_copies",
+    CopyVerified: "verified_copies",
+    CopyVerificationFailed: "refuted_copies",
     RestoreCompleted: "restored",
     RestoreFailed: "failed_restores",
 }

@@ -9,6 +9,7 @@ from typing import Literal
 from msgspec import Struct
 
 from events.copies import CopyFailed
+from events.copy_proofs import CopyVerificationFailed
 from events.envelope import Envelope
 from events.facts import CacheName, Failure
 from events.hooks import HookRan
@@ -36,6 +37,7 @@ What = Literal[
     "unproven",
     "suspect",
     "copy",
+    "copy-damaged",
     "export",
     "import",
     "restore",
@@ -64,8 +66,8 @@ def trouble_of(envelope: Envelope, event: Event) -> Trouble | None:
             return _failed(envelope, event, "damaged", of=event.backup_id)
         case VerificationAbandoned():
             return _failed(envelope, event, "unproven", of=event.backup_id)
-        case CopyFailed():
-            return _failed(envelope, event, "copy", of=event.backup_id)
+        case CopyFailed() | CopyVerificationFailed():
+            return _of_copy(envelope, event)
         case ExportFailed():
             return _failed(envelope, event, "export", of=event.backup_id)
         case ImportFailed():
@@ -78,6 +80,17 @@ def trouble_of(envelope: Envelope, event: Event) -> Trouble | None:
             return _told(envelope, event)
         case _:
             return None
+
+
+def _of_copy(envelope: Envelope, event: CopyFailed | CopyVerificationFailed) -> Trouble:
+    """A damaged one is made anew by itself: what is to be done is about the vault."""
+    if isinstance(event, CopyFailed):
+        return _failed(envelope, event, "copy", of=event.backup_id)
+    why = one_line(event.failure.message)
+    message = f"The copy in {event.vault} was found damaged, and is made anew: {why}."
+    hint = f"Look after vault {event.vault}: what took one may have taken others."
+    code, of = event.failure.code, event.backup_id
+    return Trouble(envelope.at, event.cache, "copy-damaged", message, hint, code=code, of=of)
 
 
 def _of_hook(envelope: Envelope, event: HookRan) -> Trouble | None:

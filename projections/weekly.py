@@ -49,6 +49,10 @@ def _counts(state: State, desk: Desk, now: datetime) -> Iterator[str]:
                 seen["new bytes"] += size
             verified = backup.proof.verified_at
             seen["proven"] += verified is not None and verified >= since
+            for copy in backup.copies:
+                read_at = copy.proof.verified_at
+                seen["copies"] += copy.phase == "complete"
+                seen["read"] += read_at is not None and read_at >= since
             seen["failed"] += backup.phase == "failed" and backup.requested_at >= since
     restores = Counter(
         restore.phase
@@ -57,7 +61,8 @@ def _counts(state: State, desk: Desk, now: datetime) -> Iterator[str]:
     )
     made = f"Backups made: {seen['made']:,} ({_size(seen['new bytes'])})"
     yield f"{made}, given up: {seen['failed']:,}"
-    yield f"Proven: {seen['proven']:,}"
+    read = f", copies read back: {seen['read']:,}" if seen["copies"] else ""
+    yield f"Proven: {seen['proven']:,}{read}"
     yield f"Restores: {restores['completed']:,} complete, {restores['failed']:,} failed"
     yield f"There are {seen['kept']:,} backups now, {_size(seen['bytes'])} stored."
 

@@ -63,6 +63,15 @@ class UncopyWork(Struct, frozen=True):
     vault: VaultName
 
 
+class CopyProofWork(Struct, frozen=True):
+    """Prove the copy of a backup in a vault."""
+
+    backup_id: BackupId
+    cache: CacheName
+    vault: VaultName
+    by_policy: bool = False
+
+
 class RestoreWork(Struct, frozen=True):
     """Carry a restore out."""
 
@@ -106,6 +115,7 @@ Work = (
     | DeletionWork
     | CopyWork
     | UncopyWork
+    | CopyProofWork
     | RestoreWork
     | UndoWork
     | VerificationWork
@@ -148,7 +158,10 @@ def _backup_works(state: State, backup: Backup) -> Iterator[Work]:
     if needs_work(backup):
         yield _backup_work(backup)
     for copy in backup.copies:
-        if copy.phase != "complete":
+        if copy.check is not None:
+            by_policy = copy.check.cause == "policy"
+            yield CopyProofWork(backup.backup_id, backup.cache, copy.vault, by_policy)
+        elif copy.phase != "complete":
             kind = CopyWork if copy_is_wanted(state, backup, copy) else UncopyWork
             yield kind(backup.backup_id, backup.cache, copy.vault)
 
@@ -164,10 +177,11 @@ def _backup_work(backup: Backup) -> Work:
 def copy_is_wanted(state: State, backup: Backup, copy: Copy) -> bool:
     """Whether a copy that is not complete is still to be made.
 
-    One that a cache's `copy_to` has asked for goes when that names another vault, or none.
+    One that a cache's `copy_to` has asked for goes when that names another vault, or none; not
+    one that was made before, and is only to be mended.
     """
-    if copy.phase == "deleting":
-        return False
+    if copy.phase == "deleting" or copy.mending:
+        return copy.phase != "deleting"
     cache = state.caches.get(backup.cache)
     return copy.wanted_by == "command" or cache is None or cache.settings.copy_to == copy.vault
 
@@ -195,13 +209,16 @@ def ready(state: State, work: Work, now: datetime) -> bool:
             )
         case CopyWork():
             copy = in_vault(state.catalog[work.cache][work.backup_id].copies, work.vault)
-            return copy is not None and copy_may_start(copy, now)
+            return copy is not None and copy_may_start(copy, now) and not in_use(state, work, copy)
         case UncopyWork():
             going = state.catalog[work.cache][work.backup_id].phase == "deleting"
             is_free = not going or work.backup_id not in state.held
             return is_free and not state.recovery.ahead
         case VerificationWork():
             return proving_waits_for(state, state.verifications[work.backup_id], now) is None
+        case CopyProofWork():
+            check = checked_in(state, work.cache, work.backup_id, work.vault)
+            return check is not None and proving_waits_for(state, check, now) is None
         case SweepWork():
             begun = state.catalog[work.cache][work.backup_id].attempt_started_at
             return may_be_swept(state.recovery, begun)
@@ -212,7 +229,21 @@ def ready(state: State, work: Work, now: datetime) -> bool:
 def copy_may_start(copy: Copy, now: datetime) -> bool:
     """Whether a copy is to be tried now."""
     due = copy.not_before is None or copy.not_before <= now
-    return copy.phase in ("waiting", "failed") and due
+    return copy.phase in ("waiting", "failed") and copy.check is None and due
+
+
+def in_use(state: State, work: CopyWork, copy: Copy) -> bool:
+    """Whether somebody may be reading the copy that is to be made anew: its backup is held."""
+    return copy.mending and work.backup_id in state.held
+
+
+def checked_in(
+    state: State, cache: CacheName, backup_id: BackupId, vault: VaultName
+) -> Verification | None:
+    """The verification of the copy of a backup in a vault that has not ended."""
+    backup = catalog.get(state.catalog, cache, backup_id)
+    copy = in_vault(backup.copies, vault) if backup else None
+    return copy.check if copy else None
 
 
 def proving_waits_for(state: State, wanted: Verification, now: datetime) -> str | None:
@@ -305,4 +336,6 @@ def _instants(backup: Backup) -> Iterator[datetime | None]:
     if backup.phase == "waiting":
         yield backup.not_before
         yield backup.occurrence.opens_at if backup.occurrence else None
-    yield from (copy.not_before for copy in backup.copies)
+    for copy in backup.copies:
+        yield copy.not_before
+        yield copy.check.retry_at if copy.check else None

@@ -13,11 +13,18 @@ from daemon.ledger import DAEMON, Ledger
 from daemon.ports import Offload, Progress
 from daemon.storage.bandwidth import Bandwidth, LimitedVault, Way
 from daemon.storage.catalog import delete_backup
-from daemon.storage.copying import SAME_PLACE, Original, clear_copy, copy_backup
+from daemon.storage.copying import (
+    SAME_PLACE,
+    Original,
+    clear_copy,
+    copy_backup,
+    prove_original,
+)
 from daemon.storage.sealing import Keys, NoKeys
 from daemon.storage.vault import Vault
 from events.facts import Failure
 from projections.catalog import Backup
+from projections.copies import in_vault
 from projections.work import CopyWork, UncopyWork
 
 
@@ -79,7 +86,10 @@ class CopyActor:
         own = cache.settings.bandwidth if cache else None
         way = Way(between.bandwidth.of(backup.cache, own), progress)
         vault = LimitedVault(await between.vaults.writable(work.vault), way)
-        return await copy_backup(await self._original(backup), vault, between.offload, progress)
+        original, copy = await self._original(backup), in_vault(backup.copies, work.vault)
+        if copy is not None and copy.mending:
+            await prove_original(original, between.offload, progress)
+        return await copy_backup(original, vault, between.offload, progress)
 
     def _stays_sealed(self, backup: Backup, work: CopyWork) -> None:
         """Plain data does not go into a vault that is configured to be encrypted."""

@@ -26,6 +26,7 @@ from projections.state import State
 from projections.work import (
     BackupWork,
     ComparisonWork,
+    CopyProofWork,
     CopyWork,
     DeletionWork,
     ExportWork,
@@ -50,8 +51,6 @@ REST_SECONDS = (1.0, 60.0)
 """First and longest rest of work that ended without getting anywhere."""
 TIDYING_SECONDS = 300.0
 """The longest of what only tidies up: a locked object may refuse to go for weeks."""
-
-
 RESTORE_STALL_SECONDS = 360.0
 """Restores keep clients waiting: their limit is shorter, and yet above each of their own waits."""
 
@@ -87,7 +86,7 @@ class Actors(Struct, frozen=True):
     copy: Actor[CopyWork | UncopyWork]
     restore: Actor[RestoreWork]
     undo: Actor[UndoWork]
-    verify: Actor[VerificationWork]
+    verify: Actor[VerificationWork | CopyProofWork]
     export: Actor[ExportWork]
     compare: Actor[ComparisonWork]
 
@@ -240,7 +239,7 @@ class Worker:
         """
         if isinstance(work, CopyWork | ExportWork | ComparisonWork):
             return not any(isinstance(running, type(work)) for running in self._running)
-        if isinstance(work, VerificationWork):
+        if isinstance(work, VerificationWork | CopyProofWork):
             return self._has_room_to_prove(work)
         if isinstance(work, UncopyWork):
             return self._limits.cleared(work.vault)
@@ -254,12 +253,14 @@ class Worker:
         # that chooses another host than was guessed waits for that one where it is taken.
         return expected_host(state, work.cache) not in self._hosts.values()
 
-    def _has_room_to_prove(self, work: VerificationWork) -> bool:
+    def _has_room_to_prove(self, work: VerificationWork | CopyProofWork) -> bool:
         """A lane of its own, so that no backup waits for it; the policy's wait while all is busy.
 
-        Proving takes processor time and memory of this host, and may as well be done later.
+        Proving takes processor time and memory of this host, and may as well be done later. What
+        only reads a copy back has another lane: a slow bucket keeps no backup from its proof.
         """
-        others = sum(isinstance(w, VerificationWork) for w in self._running)
+        proving = [w for w in self._running if isinstance(w, VerificationWork | CopyProofWork)]
+        others = sum(_reads_only(w) == _reads_only(work) for w in proving)
         calm = not work.by_policy or len(self._hosts) < self._limits.backups
         return others < self._limits.verifications and calm
 
@@ -313,7 +314,7 @@ class Worker:
                 await self._actors.removal.crashed(work, failure)
             case CopyWork() | UncopyWork():
                 await self._actors.copy.crashed(work, failure)
-            case VerificationWork():
+            case VerificationWork() | CopyProofWork():
                 await self._actors.verify.crashed(work, failure)
             case ExportWork():
                 await self._actors.export.crashed(work, failure)
@@ -338,7 +339,7 @@ class Worker:
                 await self._guarded(self._actors.restore, work, progress)
             case UndoWork():
                 await self._guarded(self._actors.undo, work, progress)
-            case VerificationWork():
+            case VerificationWork() | CopyProofWork():
                 await self._guarded(self._actors.verify, work, progress)
             case ExportWork():
                 await self._guarded(self._actors.export, work, progress)
@@ -388,6 +389,11 @@ def _id(work: Work) -> str:
 
 def _line(work: Work) -> str:
     """Under which name its progress is shown: a copy's is not its backup's."""
-    if isinstance(work, CopyWork | UncopyWork):
+    if isinstance(work, CopyWork | UncopyWork | CopyProofWork):
         return f"{work.backup_id} in {work.vault}"
     return _id(work)
+
+
+def _reads_only(work: VerificationWork | CopyProofWork) -> bool:
+    """Whether it needs no engine: so the policy wants its copies verified."""
+    return isinstance(work, CopyProofWork) and work.by_policy

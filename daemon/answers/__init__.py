@@ -12,7 +12,7 @@ from msgspec import Struct
 from daemon.answers.exports import ExportView
 from daemon.answers.hook_runs import HookRunView
 from daemon.answers.progress import ProgressView as ProgressView
-from daemon.answers.proof import AssuranceView, ProofView
+from daemon.answers.proof import AssuranceView, CopiesView, ProofView
 from daemon.answers.standing import FailureView, HostView, Level, ReachView, WorkView
 from events.facts import (
     BackupKind,
@@ -96,7 +96,11 @@ class StartView(LocalTime, frozen=True):
 
 
 class CopyView(Answer, frozen=True):
-    """A backup's copy in another vault; a failed one is tried again at `retry_at`."""
+    """A backup's copy in another vault; a failed one is tried again at `retry_at`.
+
+    `proof` is what verifications of the copy have found. One that was `damaged` so is `mending`
+    until it was made anew, at `mended_at`.
+    """
 
     vault: str
     phase: CopyPhase
@@ -107,6 +111,10 @@ class CopyView(Answer, frozen=True):
     retry_at: datetime | None = None
     failure: Failure | None = None
     progress: ProgressView | None = None
+    proof: ProofView | None = None
+    mending: bool = False
+    mended_at: datetime | None = None
+    damaged: Failure | None = None
 
 
 class BackupView(Answer, frozen=True):
@@ -218,6 +226,7 @@ class CacheView(Answer, frozen=True):
     scheduled: BackupView | None = None
     next_start: StartView | None = None
     assurance: AssuranceView | None = None
+    copies: tuple[CopiesView, ...] = ()
     undo: UndoView | None = None
     level: Level | None = None
     last_failure: FailureView | None = None

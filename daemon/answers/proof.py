@@ -35,6 +35,19 @@ class ProofView(Struct, frozen=True, omit_defaults=True):
     under_way: VerificationView | None = None
 
 
+class CopiesView(Struct, frozen=True, omit_defaults=True):
+    """A cache's copies in a vault: how many are `whole` by what is known, and how many `damaged`.
+
+    `proven_at` is when one was last read back and was whole, by a proof of `level`.
+    """
+
+    vault: str
+    whole: int
+    damaged: int = 0
+    proven_at: datetime | None = None
+    level: str = ""
+
+
 class AssuranceView(Struct, frozen=True, omit_defaults=True):
     """What a cache's backups are good for.
 

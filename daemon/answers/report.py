@@ -106,7 +106,7 @@ class TroubleView(Answer, frozen=True):
     """Something that did not go as it should have, `count` times from `first_at` to `at`.
 
     `what` is one of ``attempt``, ``given-up``, ``skipped``, ``missed``, ``damaged``,
-    ``unproven``, ``suspect``, ``copy``, ``export``, ``import``, ``restore``.
+    ``unproven``, ``suspect``, ``copy``, ``copy-damaged``, ``export``, ``import``, ``restore``.
     """
 
     at: datetime

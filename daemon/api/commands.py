@@ -11,7 +11,7 @@ from daemon.api import keys
 from daemon.api.asked import Asked
 from daemon.api.cancelling import LastWord, meant
 from daemon.api.comparisons import check_names
-from daemon.api.copies import check_copy, check_copy_to, read_from
+from daemon.api.copies import check_copy, check_copy_to, check_verification, read_from
 from daemon.api.exports import export_of, placed
 from daemon.api.find import any_backup, cache_named
 from daemon.api.imports import check_import
@@ -50,6 +50,7 @@ from daemon.errors import Failed, Rejected
 from daemon.ledger import KeyedBy, Outcome
 from events.comparisons import ComparisonRequested
 from events.copies import CopyRequested
+from events.copy_proofs import CopyMendingRequested, CopyVerificationRequested
 from events.envelope import Who
 from events.facts import CacheSettings, Probe
 from events.proofs import VerificationRequested
@@ -149,6 +150,8 @@ def _names_a_cache(asked: Asked, request: _Told) -> None:
             any_backup(state, reference)
         case RequestCopy():
             check_copy(asked.outside, request)
+        case RequestVerification():
+            check_verification(asked.outside, request)
         case RequestComparison():
             check_names(state, request)
         case UndoRestore():
@@ -242,7 +245,7 @@ def accepted(outcome: Outcome, probe: Probe | None = None) -> Accepted:
                 cache = event.cache
             case BackupRequested() | BackupCancelled():
                 cache, backup_id = event.cache, event.backup_id
-            case VerificationRequested():
+            case VerificationRequested() | CopyVerificationRequested() | CopyMendingRequested():
                 cache, backup_id = event.cache, event.backup_id
             case BackupSkipped() if event.backup_id == backup_id:
                 backup_id = None  # nobody asked for it: a window that had passed was settled

@@ -6,11 +6,12 @@ The vaults are the configuration's, which no decision knows.
 from daemon import near
 from daemon.api.find import any_backup
 from daemon.api.seams import Outside
-from daemon.commands import RequestCopy
+from daemon.commands import RequestCopy, RequestVerification
 from daemon.errors import NotFound, Rejected
 from events.facts import CacheSettings, VaultName
 from projections.catalog import Backup
 from projections.copies import complete_in
+from projections.copy_words import why_no_copy
 
 
 def check_copy(outside: Outside, request: RequestCopy) -> None:
@@ -40,14 +41,16 @@ def read_from(outside: Outside, backup: Backup, vault: str | None) -> VaultName 
     if vault is None:
         return None
     name = _known(outside, vault)
-    there = (backup.vault, *complete_in(backup.copies))
-    if name not in there:
-        raise Rejected(
-            "no-copy",
-            f"Vault {vault!r} has no copy of backup {backup.cache}/{backup.name}.",
-            f"It is in: {', '.join(there)}.",
-        )
+    if name not in (backup.vault, *complete_in(backup.copies)):
+        raise Rejected("no-copy", *why_no_copy(backup, name))
     return name
+
+
+def check_verification(outside: Outside, request: RequestVerification) -> None:
+    """Refuse a vault that there is not; whether it has a copy is for the decision to say."""
+    if request.vault is not None:
+        any_backup(outside.ledger.state, request.backup)
+        _known(outside, request.vault)
 
 
 def _known(outside: Outside, name: str) -> VaultName:

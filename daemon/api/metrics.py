@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 
 from daemon.answers.standing import HostView, Vitals
 from daemon.api.asked import Asked
+from daemon.api.copy_figures import copy_figures
 from daemon.api.seams import Outside
 from daemon.api.views import Moment, next_start
 from daemon.api.vitals import judgement
@@ -44,6 +45,8 @@ _COUNTERS: Mapping[str, tuple[str, str]] = {
     "unproven": ("verifications_abandoned", "Verifications that came to nothing"),
     "copied": ("copies_completed", "Copies that were completed"),
     "failed_copies": ("copies_failed", "Tries at a copy that failed"),
+    "verified_copies": ("copy_verifications_passed", "Copies that were read back whole"),
+    "refuted_copies": ("copy_verifications_failed", "Copies that were found damaged"),
     "restored": ("restores_completed", "Restores into this cache that were completed"),
     "failed_restores": ("restores_failed", "Restores into this cache that failed"),
 }
@@ -107,6 +110,7 @@ class _Collected(Collector):
         yield from _of_backups(scrape.moment)
         yield from _newest(scrape.moment)
         yield from _counted(scrape.moment)
+        yield from copy_figures(scrape.moment.state)
         yield from _of_hooks(scrape.moment)
 
 

@@ -13,7 +13,7 @@ from daemon.answers.retention import KeptBy, Retained
 from events.facts import Policy
 from projections.caches import Cache
 from projections.catalog import Backup
-from projections.copies import running
+from projections.copies import reading, running
 from projections.retention import (
     SAFETY_DAYS,
     Terms,
@@ -55,7 +55,8 @@ class Case(Struct, frozen=True):
         """Who is reading it, if anybody is."""
         if running(self.backup.copies):
             return "a copy"
-        return "a verification" if self.proving else "a restore"
+        is_proven = self.proving or reading(self.backup.copies) > 0
+        return "a verification" if is_proven else "a restore"
 
     @property
     def reference(self) -> str:

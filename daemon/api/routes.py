@@ -253,10 +253,10 @@ ROUTES: tuple[Route, ...] = (
         "GET",
         "/v1/proofs/{ref}",
         "viewer",
-        "One backup, perhaps when its verification has ended",
+        "One backup, perhaps when its verification, or that of a copy, has ended",
         answers.BackupDetail,
         proofs.proof,
-        query=queries.WaitQuery,
+        query=proofs.ProofQuery,
     ),
     Route(
         "GET",

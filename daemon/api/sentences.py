@@ -8,6 +8,7 @@ from typing import assert_never
 from daemon.api.sentences_of_alarms import of_alarm
 from daemon.api.sentences_of_comparisons import of_comparison
 from daemon.api.sentences_of_copies import of_copy, of_suspicion
+from daemon.api.sentences_of_copy_proofs import of_copy_proof
 from daemon.api.sentences_of_exports import of_export
 from daemon.api.sentences_of_hooks import of_hook
 from daemon.api.sentences_of_imports import of_import
@@ -17,6 +18,7 @@ from daemon.api.sentences_recovery import of_recovery
 from events.alarms import AlarmEvent
 from events.comparisons import ComparisonEvent
 from events.copies import CopyEvent
+from events.copy_proofs import CopyProofEvent
 from events.hooks import HookEvent
 from events.imports import ImportEvent
 from events.prices import PricesSet
@@ -131,6 +133,7 @@ def sentence(event: Event) -> str:
 def _of_complete(
     event: _OfAttempt
     | CopyEvent
+    | CopyProofEvent
     | SuspicionEvent
     | ExportEvent
     | ComparisonEvent
@@ -150,6 +153,8 @@ def _of_complete(
         return of_export(event)
     if isinstance(event, CopyEvent):
         return of_copy(event)
+    if isinstance(event, CopyProofEvent):
+        return of_copy_proof(event)
     if isinstance(event, SuspicionEvent):
         return of_suspicion(event)
     return _of_attempt(event)

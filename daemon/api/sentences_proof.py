@@ -38,14 +38,15 @@ def of_proof(event: OfProof) -> str:
         case VerificationAbandoned():
             return f"verification of backup {of} given up: {event.failure.message}"
         case BackupVerified():
-            return f"backup {of} verified: {_receipt(event.receipt)}"
+            return f"backup {of} verified: {in_short(event.receipt)}"
         case VerificationFailed():
             return f"backup {of} failed its verification: {event.failure.message}"
         case _:
             assert_never(event)
 
 
-def _receipt(receipt: Receipt) -> str:
+def in_short(receipt: Receipt) -> str:
+    """A receipt in some words."""
     keys = "" if receipt.keys is None else f", {receipt.keys:,} keys"
     by = f" by {receipt.engine}" if receipt.engine else ""
     return f"{receipt.level}{by}{keys}"

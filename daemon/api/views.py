@@ -18,7 +18,7 @@ from daemon.answers import (
 )
 from daemon.api.hooks_view import run_views
 from daemon.api.places import Occupied, waits_for_a_place
-from daemon.api.proofs_view import assurance_view, proof_view
+from daemon.api.proofs_view import assurance_view, copies_views, copy_proof_view, proof_view
 from daemon.api.seams import Standings
 from daemon.api.undo_view import undo_view
 from events.facts import Policy
@@ -114,6 +114,10 @@ def copy_view(moment: Moment, backup: Backup, copy: Copy) -> CopyView:
         retry_at=copy.not_before,
         failure=copy.failure,
         progress=progress_view(moment, f"{backup.backup_id} in {copy.vault}"),
+        proof=copy_proof_view(moment.state, copy, moment.now),
+        mending=copy.mending,
+        mended_at=copy.mend.mended_at if copy.mend else None,
+        damaged=copy.proof.refuted or (copy.mend.found if copy.mend else None),
     )
 
 
@@ -221,6 +225,7 @@ def cache_view(
         scheduled=backup_view(moment, scheduled) if scheduled else None,
         next_start=next_start(moment, cache) if probe else None,
         assurance=assurance_view(moment.state, cache.name, moment.now, restores),
+        copies=copies_views(moment.state, cache.name),
         undo=undo_view(moment.state, cache.name),
     )
 

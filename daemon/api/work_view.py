@@ -14,12 +14,14 @@ from projections.copies import in_vault
 from projections.proofs import Verification
 from projections.work import (
     ComparisonWork,
+    CopyProofWork,
     CopyWork,
     DeletionWork,
     SweepWork,
     UncopyWork,
     VerificationWork,
     Work,
+    checked_in,
     outstanding,
     proving_waits_for,
     ready,
@@ -48,6 +50,9 @@ def _view(moment: Moment, work: Work) -> WorkView | None:
             return _of_backup(moment, work)
         case VerificationWork():
             return _verification(moment, moment.state.verifications[work.backup_id])
+        case CopyProofWork():
+            found = checked_in(moment.state, work.cache, work.backup_id, work.vault)
+            return _verification(moment, found, work.vault) if found else None
         case ComparisonWork():
             return _comparison(moment, work)
         case _:
@@ -101,7 +106,7 @@ def _copy(moment: Moment, backup: Backup, vault: VaultName) -> WorkView | None:
     due = copy.not_before
     return WorkView(
         kind="copy",
-        what=f"copy of {backup.cache}/{backup.name} into {vault}",
+        what=f"{'new ' if copy.mending else ''}copy of {backup.cache}/{backup.name} into {vault}",
         cache=backup.cache,
         backup_id=backup.backup_id,
         wanted_since=copy.requested_at,
@@ -112,20 +117,25 @@ def _copy(moment: Moment, backup: Backup, vault: VaultName) -> WorkView | None:
     )
 
 
-def _verification(moment: Moment, wanted: Verification) -> WorkView:
+def _verification(moment: Moment, wanted: Verification, vault: VaultName | None = None) -> WorkView:
+    """Of a backup, or of its copy in a vault."""
     backup = catalog.get(moment.state.catalog, wanted.cache, wanted.backup_id)
+    named = f"{wanted.cache}/{backup.name if backup else wanted.backup_id}"
     due = wanted.retry_at
     waits = None if wanted.running else proving_waits_for(moment.state, wanted, moment.now)
     return WorkView(
         kind="verification",
-        what=f"verification of {wanted.cache}/{backup.name if backup else wanted.backup_id}",
+        what=f"verification of {named} in {vault}" if vault else f"verification of {named}",
         cache=wanted.cache,
         backup_id=wanted.backup_id,
         wanted_since=wanted.requested_at,
+        vault=vault,
         waits_for=waits,
         retry_at=due if due and due > moment.now else None,
         failure=wanted.failure,
-        progress=progress_view(moment, wanted.backup_id),
+        progress=progress_view(
+            moment, f"{wanted.backup_id} in {vault}" if vault else wanted.backup_id
+        ),
     )
 
 

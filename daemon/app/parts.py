@@ -28,6 +28,7 @@ from daemon.actors.restore import (
     UndoActor,
     Workshop,
 )
+from daemon.actors.stocktaker import StockTaker
 from daemon.actors.verify import EngineProver, KeyspaceShelf, Proving, VerifyActor
 from daemon.actors.worker import Actors, Limits
 from daemon.api import Outside, ScrapePort, vital_lines
@@ -44,7 +45,7 @@ from daemon.app.recovering import Recovery, copies
 from daemon.app.room import free_memory_bytes
 from daemon.app.state import state_view
 from daemon.app.tips import VaultTips
-from daemon.app.vaults import Sickroom, openers, vault_keys
+from daemon.app.vaults import Sickroom, openers, periods_of, vault_keys
 from daemon.config import Config, size_bytes
 from daemon.core import Core, Parts
 from daemon.doctor import Doctor, Engines, Outcomes, Rounds
@@ -148,7 +149,10 @@ class Daemon:
         after = AfterHooks(basics.ledger, self.hooks.runner)
         copied = partial(copies, self.keeper)
         alarms = AlarmSurroundings(self.heralds, self.vault_urls, copied, self._measured)
-        return Parts(actors, limits, basics.clock, basics.ids, after, alarms)
+        self._periods = periods_of(config)
+        periods = self._periods.get
+        stock = StockTaker(basics.ledger, self.shelf, periods)
+        return Parts(actors, limits, basics.clock, basics.ids, after, alarms, periods, stock)
 
     def _places(self, config: Config) -> Places:
         basics = self.basics
@@ -164,6 +168,10 @@ class Daemon:
         self.keeper.forget()
         self.vault_urls.clear()
         self.vault_urls.update(_urls(config))
+        self._periods.clear()
+        self._periods.update(periods_of(config))
+        if self.core.rereader is not None:
+            self.core.rereader.forget()
         self._sickroom.replace(config)
         self.places.replace(config)
         self.hooks.replace(config)

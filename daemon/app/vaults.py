@@ -1,6 +1,7 @@
 """From the configuration's vaults to opened ones: where they are and with which keys."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from functools import partial
 from typing import Protocol
 
@@ -16,7 +17,7 @@ from daemon.storage.spool import Spool
 from daemon.storage.vault import Vault
 from events.facts import VaultName
 from projections import catalog
-from projections.copies import complete_in
+from projections.copies import lying_in
 from projections.state import State
 
 
@@ -80,6 +81,15 @@ class Sickroom:
         }
 
 
+def periods_of(config: Config) -> dict[VaultName, timedelta]:
+    """How often the copies in each vault are read back; a vault that is not there: never."""
+    return {
+        name: timedelta(days=settings.verify_copies_days)
+        for name, settings in config.vaults.items()
+        if settings.verify_copies_days
+    }
+
+
 def vault_keys(config: Config) -> Mapping[VaultName, VaultKeys]:
     """To whom each configured vault is encrypted, and where its identity is."""
     return {
@@ -134,7 +144,7 @@ def none_is_missed(config: Config, state: State) -> None:
     """A vault with living backups or copies cannot leave the file: `BadRequest` names it."""
     missed: dict[str, int] = {}
     for backup in catalog.living(state.catalog):
-        for vault in (backup.vault, *complete_in(backup.copies)):
+        for vault in (backup.vault, *lying_in(backup.copies)):
             if vault not in config.vaults:
                 missed[vault] = missed.get(vault, 0) + 1
     if missed:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from daemon.answers import Backups, BackupView
+from daemon.answers import Backups, BackupView, CopyView
 from daemon.cli.desk import Desk, json_option
 from daemon.cli.receipt_page import short
 from daemon.cli.table import Column, grouped, table
@@ -82,11 +82,17 @@ def needed(view: BackupView) -> str:
 
 
 def copies(view: BackupView) -> str:
-    """Where its copies are, and of those that are not made how they stand."""
-    return ", ".join(
-        copy.vault if copy.phase == "complete" else f"{copy.vault} ({copy.phase})"
-        for copy in view.copies
-    )
+    """Where its copies are, whether they were read back, and how those stand that are not made."""
+    return ", ".join(f"{copy.vault}{_standing(copy)}" for copy in view.copies)
+
+
+def _standing(copy: CopyView) -> str:
+    proof = copy.proof
+    if proof is not None and proof.refuted is not None:
+        return " (DAMAGED)"
+    if copy.phase != "complete":
+        return f" ({copy.phase})"
+    return " (proven)" if proof is not None and proof.receipt is not None else ""
 
 
 def _good(view: BackupView) -> str:

@@ -11,7 +11,7 @@ from daemon.cli.export_page import export_lines
 from daemon.cli.follow import Standing, told
 from daemon.cli.hook_page import run_lines
 from daemon.cli.keys_page import show_keys
-from daemon.cli.receipt_page import pairs
+from daemon.cli.receipt_page import of_copy, pairs
 from daemon.cli.restore_page import undo_command
 from daemon.cli.table import facts
 from daemon.cli.words import elapsed, instant, number, plural, size
@@ -56,7 +56,8 @@ def page(detail: BackupDetail, width: int) -> Iterator[str]:
     if view.copies:
         yield "copies"
         for copy in view.copies:
-            yield from facts([(copy.vault, _copy(detail, copy))], indent="  ", width=width)
+            told = "; ".join((_copy(detail, copy), *of_copy(copy)))
+            yield from facts([(copy.vault, told)], indent="  ", width=width)
     yield from export_lines(detail.exports, width)
     yield from run_lines(detail.hooks, width)
     if detail.stored is not None:
@@ -96,12 +97,12 @@ _ENDED = {"skipped": "skipped", "cancelled": "cancelled"}
 def _copy(detail: BackupDetail, copy: CopyView) -> str:
     """How one copy stands."""
     match copy.phase:
-        case "complete":
-            return f"complete since {instant(copy.completed_at)}"
         case "failed" if copy.failure is not None:
             tries, again = plural(copy.attempts, "try", "tries"), instant(copy.retry_at)
             why = copy.failure.message.rstrip(".")
             return f"failed after {tries}: {why}; tried again at {again}. {copy.failure.hint}"
+        case "complete" if copy.progress is None:
+            return f"complete since {instant(copy.completed_at)}"
         case _ if copy.progress is not None:
             return told(Standing(False, copy.phase, copy.progress, detail.now))  # noqa: FBT003
         case _:

@@ -12,13 +12,13 @@ import click
 import msgspec
 from click.shell_completion import CompletionItem, get_completion_class
 
-from daemon.answers import Backups, Caches, Status
+from daemon.answers import BackupDetail, Backups, Caches, Status
 from daemon.answers.hooks import HooksAnswer
 from daemon.answers.notifications import Notifications
 from daemon.cli.desk import default_socket
 from daemon.cli.restore_tree import UNDO, WithUndo
-from daemon.client import Client
-from daemon.errors import ValkeepError
+from daemon.client import Client, path_of
+from daemon.errors import NotFound, ValkeepError
 
 VARIABLE = "_VALKEEP_COMPLETE"
 SHELLS = ("bash", "zsh", "fish")
@@ -63,14 +63,17 @@ class Known(click.ParamType[str]):
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
         """The names that begin as what was typed."""
-        del param
         said = ctx.find_root().params.get("socket") or self._environment.get("VALKEEP_SOCKET")
         client = Client(
             said or default_socket(self._environment), patience_seconds=PATIENCE_SECONDS
         )
         names: list[str] = []
+        # An option without its value ends click's parsing: what was typed before it is left over.
+        typed = [ctx.params.get("reference"), *ctx.args] if "--from" in param.opts else []
         with suppress(ValkeepError, msgspec.MsgspecError):
-            for what in self.name.split("|"):
+            for reference in filter(None, typed):
+                names += _vaults_of(client, str(reference))
+            for what in self.name.split("|") if not names else ():
                 names += _names(client, what, by_id=incomplete[:1].isdigit())
         return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
@@ -90,6 +93,15 @@ class Zones(click.ParamType[str]):
         return [
             CompletionItem(z) for z in sorted(available_timezones()) if z.startswith(incomplete)
         ]
+
+
+def _vaults_of(client: Client, reference: str) -> Iterator[str]:
+    """The vaults that hold a backup, its own first; none for what is no backup."""
+    with suppress(NotFound):
+        raw = client.get(path_of("backups", reference))
+        view = msgspec.json.decode(raw, type=BackupDetail).backup
+        yield view.vault
+        yield from (copy.vault for copy in view.copies if copy.completed_at is not None)
 
 
 def _names(client: Client, what: str, *, by_id: bool) -> Iterator[str]:

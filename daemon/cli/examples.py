@@ -48,6 +48,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "backup verify": (
         "valkeep backup verify orders/before-upgrade",
         "valkeep backup verify 20260301T0200 --quick",
+        "valkeep backup verify orders/before-upgrade --from second",
     ),
     "backup import": (
         "valkeep backup import orders from-old-host /tmp/dump.rdb --wait",

@@ -7,6 +7,7 @@ nothing here sleeps, and all times of its work are the daemon's. What is shown i
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TypeVar
 
 from msgspec import Struct
@@ -130,23 +131,27 @@ def restore(desk: Desk, restore_id: str, stay: Stay) -> tuple[RestoreDetail, byt
     return _until_ended(desk, asked, _of_restore, stay)
 
 
-def verification(desk: Desk, backup_id: str, stay: Stay) -> tuple[BackupDetail, bytes]:
-    """Wait for the end of a backup's verification."""
+def verification(
+    desk: Desk, backup_id: str, stay: Stay, vault: str | None = None
+) -> tuple[BackupDetail, bytes]:
+    """Wait for the end of a backup's verification, or of that of its copy in a vault."""
 
     def asked(wait: float) -> tuple[BackupDetail, bytes]:
-        return desk.ask(BackupDetail, path_of("proofs", backup_id), wait=wait)
+        return desk.ask(BackupDetail, path_of("proofs", backup_id), wait=wait, vault=vault)
 
-    return _until_ended(desk, asked, _of_proof, stay)
+    return _until_ended(desk, asked, partial(_of_proof, vault=vault), stay)
 
 
-def _of_proof(detail: BackupDetail) -> Standing:
-    proof, label = detail.backup.proof, "verifying"
+def _of_proof(detail: BackupDetail, vault: str | None) -> Standing:
+    copy = next((one for one in detail.backup.copies if one.vault == vault), None)
+    proof, progress = (copy or detail.backup).proof, (copy or detail.backup).progress
+    label = "verifying"
     under_way = proof.under_way if proof else None
     if under_way is not None and under_way.failure is not None and not under_way.running:
         label = f"try {under_way.tries} failed: {under_way.failure.message}"
     elif under_way is not None and under_way.waits_for:
         label = f"waiting: {under_way.waits_for}"
-    return Standing(under_way is None, label, detail.backup.progress, detail.now)
+    return Standing(under_way is None, label, progress, detail.now)
 
 
 def comparison(desk: Desk, comparison_id: str, stay: Stay) -> tuple[ComparisonDetail, bytes]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from daemon.answers import BackupView
+from daemon.answers import BackupView, CopyView
 from daemon.answers.proof import ProofView
 from daemon.cli.words import age, elapsed, instant, plural, size
 from events.facts import Receipt
@@ -40,6 +40,34 @@ def pairs(view: BackupView) -> Iterator[tuple[str, str]]:
     if proof.under_way is not None:
         waits = proof.under_way.waits_for
         yield "verification", f"waiting: {waits}" if waits else "under way"
+
+
+def proof_pairs(proof: ProofView | None) -> Iterator[tuple[str, str]]:
+    """A receipt as names and words."""
+    if proof is not None and proof.receipt is not None:
+        yield from _receipt(proof.receipt, proof.verified_at)
+
+
+def of_copy(copy: CopyView) -> Iterator[str]:
+    """What is known of a copy's proof, in words."""
+    proof, damage = copy.proof, copy.damaged
+    refuted_at = proof.refuted_at if proof is not None and proof.refuted is not None else None
+    if damage is not None and refuted_at is not None:
+        anew = "; it is made anew from the backup" if copy.mending else ""
+        yield f"DAMAGED: {damage.message.rstrip('.')} (found {instant(refuted_at)}){anew}"
+    elif damage is not None and copy.mended_at is not None:
+        why = damage.message.rstrip(".")
+        yield f"it was damaged ({why}) and was made anew {instant(copy.mended_at)}"
+    if proof is None:
+        return
+    if proof.receipt is not None:
+        means = MEANS[proof.receipt.level]
+        yield f"read back {instant(proof.verified_at)}, {proof.receipt.level}: {means}"
+    if proof.unproven is not None:
+        yield f"could not be read back: {proof.unproven.message.rstrip('.')}"
+    if proof.under_way is not None:
+        waits = proof.under_way.waits_for
+        yield f"to be read back, waiting: {waits}" if waits else "it is being read back"
 
 
 def _held(view: BackupView, receipt: Receipt) -> Iterator[tuple[str, str]]:

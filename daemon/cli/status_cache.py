@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from daemon.answers import BackupView, CacheView, Status
+from daemon.answers.proof import CopiesView
 from daemon.cli.status_host import vault_lines
 from daemon.cli.status_page import Screen, apart, failure, lost, next_start, restore_time, verdict
 from daemon.cli.status_work import work_lines
@@ -33,6 +34,7 @@ def _facts(found: Status, view: CacheView) -> Iterator[tuple[str, str]]:
     if view.newest is not None and view.newest != newest:
         yield "newest by hand", _backup(found, view.newest)
     yield "proven", _proven(found, view)
+    yield "copies", "; ".join(_copies(found, one) for one in view.copies)
     start = view.next_start
     when = f" ({instant(start.at)}, window {start.window})" if start else ""
     yield "next start", f"{next_start(found, view)}{when}" if start else "nothing starts by itself"
@@ -45,6 +47,14 @@ def _facts(found: Status, view: CacheView) -> Iterator[tuple[str, str]]:
             "to undo",
             f"the restore of {age(found.now, view.undo.restored_at)}: {view.undo.command}",
         )
+
+
+def _copies(found: Status, copies: CopiesView) -> str:
+    """What lies in one further vault, and how far it is known to be whole."""
+    many = plural(copies.whole + copies.damaged, "copy", "copies")
+    bad = f", {copies.damaged:,} DAMAGED" if copies.damaged else ""
+    last = f"one read back {age(found.now, copies.proven_at)}" if copies.proven_at else ""
+    return f"{many} in {copies.vault}{bad}, {last or 'none read back yet'}"
 
 
 def _restore(view: CacheView) -> str:

@@ -96,6 +96,7 @@ from daemon.commands.said import (
     StartRestore,
     StartVerification,
     StopDaemon,
+    VerifyCopy,
 )
 
 __all__ = [
@@ -181,6 +182,7 @@ __all__ = [
     "StopDaemon",
     "TestNotifications",
     "UndoRestore",
+    "VerifyCopy",
 ]
 
 Command = (
@@ -210,6 +212,7 @@ Command = (
     | StopDaemon
     | StartAttempt
     | StartVerification
+    | VerifyCopy
     | StartRestore
     | RequestSafetyBackup
     | ReportVault

@@ -187,10 +187,14 @@ class RequestImport(Struct, frozen=True, forbid_unknown_fields=True, tag="reques
 class RequestVerification(
     Struct, frozen=True, forbid_unknown_fields=True, tag="request-verification"
 ):
-    """Prove a `backup` as far as can be; `quick` stops at the hashes."""
+    """Prove a `backup` as far as can be; `quick` stops at the hashes.
+
+    `vault` has a copy of the backup to prove; null is the backup's own.
+    """
 
     backup: str
     quick: bool = False
+    vault: str | None = None
 
 
 Request = (

@@ -229,9 +229,18 @@ class ReportUndone(Struct, frozen=True):
 
 
 class StartVerification(Struct, frozen=True):
-    """An actor is about to make one try at a verification."""
+    """An actor is about to make one try at a verification, of the copy in a `vault` if given."""
 
     backup_id: BackupId
+    vault: VaultName | None = None
+
+
+class VerifyCopy(Struct, frozen=True):
+    """It is time to read the copy of a backup in a vault back."""
+
+    cache: CacheName
+    backup_id: BackupId
+    vault: VaultName
 
 
 class ReportVerified(Struct, frozen=True):

@@ -43,13 +43,15 @@ class VaultConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
     Without keys the usual AWS chain finds them. ``addressing`` is how S3 requests name the
     bucket; ``auto`` is by path where there is an `endpoint_url`, else by host. With recipients
-    what is stored is encrypted to them; reading it takes an identity of one of them. From
-    `checksum` on it says how the bucket is to keep what is stored, and at last what that costs.
+    what is stored is encrypted to them; reading it takes an identity of one of them. Copies that
+    lie there are read back every `verify_copies_days`. From `checksum` on it says how the bucket
+    is to keep what is stored, and at last what that costs.
     """
 
     url: str
     recipients: tuple[str, ...] = ()
     identity_file: str | None = None
+    verify_copies_days: Annotated[int, Meta(ge=0, le=365)] = 7
     endpoint_url: str | None = None
     region: str | None = None
     addressing: Literal["auto", "path", "virtual"] = "auto"

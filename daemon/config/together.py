@@ -22,7 +22,8 @@ Table = Mapping[str, object]
 Found = Iterator[tuple[Place, Wrong]]
 
 _S3_ONLY = frozenset(VaultConfig.__struct_fields__) - {
-    *("url", "recipients", "identity_file", "price_per_gb_month", "minimum_days")
+    *("url", "recipients", "identity_file", "verify_copies_days", "price_per_gb_month"),
+    "minimum_days",
 }
 _NO_VAULT = Wrong(
     "there is no vault, so backups have nowhere to go",

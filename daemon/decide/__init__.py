@@ -65,6 +65,7 @@ from daemon.commands import (
     StartVerification,
     StopDaemon,
     UndoRestore,
+    VerifyCopy,
 )
 from daemon.decide import (
     alarms,
@@ -74,6 +75,7 @@ from daemon.decide import (
     cancels,
     comparisons,
     copies,
+    copy_proofs,
     daemon,
     exports,
     hooks,
@@ -85,7 +87,6 @@ from daemon.decide import (
     schedule,
     undo,
     vaults,
-    verifications,
 )
 from daemon.decide.decision import Context, Decision
 from projections.state import State
@@ -109,6 +110,7 @@ _OfBackups = (
     | ReportStuck
     | ReportSwept
     | RequestVerification
+    | VerifyCopy
     | StartVerification
     | ReportVerified
     | ReportRefuted
@@ -207,12 +209,13 @@ def _of_backups(state: State, command: _OfBackups, context: Context) -> Decision
             return attempts.decide(state, command, context)
         case (
             RequestVerification()
+            | VerifyCopy()
             | StartVerification()
             | ReportVerified()
             | ReportRefuted()
             | ReportUnverified()
         ):
-            return verifications.decide(state, command, context)
+            return copy_proofs.decide_any(state, command, context)
         case RequestExport() | OpenExport() | ReportExported() | ReportExportFailed():
             return exports.decide(state, command, context)
         case RequestComparison() | CancelComparison() | ReportCompared() | ReportNotCompared():

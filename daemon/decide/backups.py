@@ -8,6 +8,7 @@ from daemon.commands import (
     RequestSafetyBackup,
 )
 from daemon.decide.copies import cleared
+from daemon.decide.copy_proofs import given_up
 from daemon.decide.decision import (
     Context,
     Decision,
@@ -20,7 +21,6 @@ from daemon.decide.decision import (
     suspended,
 )
 from daemon.decide.suspicion import acknowledged
-from daemon.decide.verifications import given_up
 from daemon.errors import Rejected
 from events.facts import INSTALLATION, BackupId, BackupName, CacheName
 from events.types import BackupRequested, DeletionRequested, Event
@@ -106,9 +106,11 @@ def _deletion(state: State, command: DeleteBackup) -> tuple[Event, ...]:
             f"`valkeep backup cancel {backup.backup_id}`.",
         )
     proving = state.verifications.get(backup.backup_id)
-    waiting = proving is not None and not proving.running
+    checks = [proving, *(copy.check for copy in backup.copies)]
+    waiting = sum(one is not None and not one.running for one in checks)
     if state.held.get(backup.backup_id, 0) > waiting:
-        reader = "verification" if proving is not None and proving.running else "restore"
+        verified = any(one is not None and one.running for one in checks)
+        reader = "verification" if verified else "restore"
         reader = "copy" if copies.running(backup.copies) else reader
         raise Rejected(
             "backup-held",

@@ -10,6 +10,7 @@ from daemon.commands import (
     RemoveCache,
     SetCache,
 )
+from daemon.decide.copy_proofs import given_up
 from daemon.decide.decision import (
     Context,
     Decision,
@@ -21,7 +22,6 @@ from daemon.decide.decision import (
 from daemon.decide.policies import changed, declared_events, policy_events
 from daemon.decide.prices import price_events
 from daemon.decide.schedule import settled
-from daemon.decide.verifications import given_up
 from daemon.errors import Rejected
 from events.facts import INSTALLATION
 from events.types import (

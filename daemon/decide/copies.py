@@ -12,6 +12,7 @@ from daemon.commands import (
     RequestCopy,
     StartCopy,
 )
+from daemon.decide.copy_proofs import is_of_original, original_doubted
 from daemon.decide.decision import Context, Decision, backup_by_id, known_backup, superseded
 from daemon.errors import BadRequest, Rejected
 from events.copies import (
@@ -22,12 +23,13 @@ from events.copies import (
     CopyRequested,
     CopyStarted,
 )
+from events.copy_proofs import CopyMendingRequested
 from events.facts import Failure, VaultName
 from events.types import BackupDeleted, Event
 from projections.catalog import Backup
 from projections.copies import Copy, in_vault
 from projections.state import State
-from projections.work import copy_is_wanted, copy_may_start
+from projections.work import CopyWork, copy_is_wanted, copy_may_start, in_use
 
 PATIENCE = timedelta(days=1)
 """For so long a copy is tried with a growing delay, up to an hour; after that once a day."""
@@ -55,7 +57,8 @@ def decide(state: State, command: RequestCopy | CopyReport, context: Context) ->
                 (CopyCompleted(backup.cache, backup.backup_id, copy.vault, stored_bytes),)
             )
         case ReportCopyFailed(failure=failure):
-            return Decision((failed(backup, copy, failure, context),))
+            doubted = original_doubted(state, backup, context) if is_of_original(failure) else ()
+            return Decision((failed(backup, copy, failure, context), *doubted))
 
 
 def copy_of_new(state: State, backup: Backup) -> tuple[Event, ...]:
@@ -71,7 +74,7 @@ def copy_of_new(state: State, backup: Backup) -> tuple[Event, ...]:
     return (CopyRequested(backup.cache, backup.backup_id, vault, "copy_to"),)
 
 
-def _requested(state: State, command: RequestCopy) -> CopyRequested:
+def _requested(state: State, command: RequestCopy) -> CopyRequested | CopyMendingRequested:
     backup = known_backup(state, command.backup)
     what = f"Backup {backup.cache}/{backup.name}"
     if backup.phase != "complete":
@@ -93,6 +96,8 @@ def _requested(state: State, command: RequestCopy) -> CopyRequested:
             "copy-to", f"{what} itself is in {to!r}.", "Name another vault than the backup's own."
         )
     copy = in_vault(backup.copies, VaultName(to))
+    if copy is not None and copy.proof.refuted is not None and copy.phase in ("complete", "failed"):
+        return CopyMendingRequested(backup.cache, backup.backup_id, copy.vault)
     if copy is not None:
         raise Rejected(
             "copy-exists",
@@ -104,7 +109,8 @@ def _requested(state: State, command: RequestCopy) -> CopyRequested:
 
 def _started(state: State, backup: Backup, copy: Copy, context: Context) -> CopyStarted:
     wanted = backup.phase == "complete" and copy_is_wanted(state, backup, copy)
-    if not wanted or not copy_may_start(copy, context.now):
+    work = CopyWork(backup.backup_id, backup.cache, copy.vault)
+    if not wanted or not copy_may_start(copy, context.now) or in_use(state, work, copy):
         raise Rejected(
             "not-now",
             f"The copy of {backup.backup_id} in {copy.vault} cannot start.",

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from daemon.commands import StartDaemon, StopDaemon
+from daemon.decide import copy_proofs
 from daemon.decide.attempts import Cut, failed
 from daemon.decide.comparisons import cut_off as comparisons_cut_off
 from daemon.decide.copies import interrupted
@@ -60,6 +61,7 @@ def _cut_off(state: State, context: Context) -> tuple[Event, ...]:
         if _was_under_way(backup):
             events += failed(state, backup, Cut(CUT_OFF, by_daemon=True), context)
         events += interrupted(backup, CUT_OFF, context)
+        events += copy_proofs.interrupted(backup, CUT_OFF, context.now)
     for _, restore_id in sorted(state.active.items()):
         restore = state.restores[restore_id]
         if restore.phase != "undoing":

@@ -32,6 +32,7 @@ from events.types import (
 )
 from projections.catalog import Backup
 from projections.copies import complete_in
+from projections.copy_words import why_no_copy
 from projections.restores import Restore
 from projections.state import State
 from projections.undo import safety_of
@@ -115,11 +116,7 @@ def read_from(backup: Backup, vault: str | None) -> VaultName | None:
     there = (backup.vault, *complete_in(backup.copies))
     if vault is None or vault in there:
         return None if vault is None else VaultName(vault)
-    raise Rejected(
-        "no-copy",
-        f"Vault {vault!r} has no copy of backup {backup.cache}/{backup.name}.",
-        f"It is in: {', '.join(there)}. `valkeep backup show {backup.backup_id}` tells more.",
-    )
+    raise Rejected("no-copy", *why_no_copy(backup, VaultName(vault)))
 
 
 def blocking(findings: tuple[Finding, ...], force: tuple[str, ...]) -> tuple[Finding, ...]:

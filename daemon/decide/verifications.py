@@ -165,19 +165,27 @@ def unverified(
     wanted: Verification, failure: Failure, now: datetime
 ) -> VerificationPutOff | VerificationAbandoned:
     """The end of a try that came to nothing: another one at a decided instant, or none."""
-    if failure.permanent or wanted.tries >= MOST_TRIES:
+    again = retry_at(wanted, failure, now)
+    if again is None:
         return abandoned(wanted, failure)
-    first, longest = DELAYS
-    delay = min(longest, first * 4 ** (wanted.tries - 1))
-    if failure.code == CUT_OFF_CODE and wanted.tries == 1:
-        delay = timedelta(0)
     return VerificationPutOff(
         cache=wanted.cache,
         backup_id=wanted.backup_id,
         verification_id=wanted.verification_id,
         failure=failure,
-        retry_at=now + delay,
+        retry_at=again,
     )
+
+
+def retry_at(wanted: Verification, failure: Failure, now: datetime) -> datetime | None:
+    """When a verification is tried again whose try has failed so; None for no more."""
+    if failure.permanent or wanted.tries >= MOST_TRIES:
+        return None
+    if failure.code == CUT_OFF_CODE and wanted.tries == 1:
+        return now
+    first, longest = DELAYS
+    delay: timedelta = first * 4 ** (wanted.tries - 1)
+    return now + min(longest, delay)
 
 
 def abandoned(wanted: Verification, failure: Failure) -> VerificationAbandoned:

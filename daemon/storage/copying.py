@@ -65,6 +65,26 @@ async def copy_backup(original: Original, to: Vault, offload: Offload, progress:
     return sum(shard.stored_bytes for shard in shards)
 
 
+async def prove_original(original: Original, offload: Offload, progress: Progress) -> None:
+    """Read a backup whole and compare it with its hashes; `Permanent` for one that is damaged.
+
+    Before a damaged copy is cleared to be made anew: it may still have what the backup has lost.
+    """
+    found = await stored_manifest(
+        original.vault,
+        original.cache,
+        original.backup_id,
+        original.manifest_sha256,
+        attempt=original.attempt,
+    )
+    shards = found.manifest.shards
+    progress.phase("proving the backup", sum(shard.stored_bytes for shard in shards))
+    for shard in shards:
+        async with read_stored(original.vault, shard, offload) as blocks:
+            async for block in blocks:
+                progress.advance(len(block))
+
+
 async def clear_copy(original: Original, vault: Vault) -> None:
     """Remove what tries at a copy have left in a vault; the backup itself is living.
 

@@ -46,6 +46,7 @@ async def test_names_are_offered(daemon: DaemonProcess, node: Node) -> None:
     assert tab("backup show orders/", socket=socket) == ["orders/one"]
     assert tab("restore orders/one --to ", socket=socket) == ["orders"]
     assert tab("restore orders/one --from ", socket=socket) == ["main"]
+    assert tab("backup verify orders/one --from ", socket=socket) == ["main"]
     assert tab("restore un", socket=socket) == ["undo"]
     assert tab("restore undo ", socket=socket) == ["orders"]
     assert tab("events --cache o", socket=socket) == ["orders"]

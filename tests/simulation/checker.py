@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from events import codec
 from events.envelope import Record
 from tests.simulation import (
+    copy_rules,
     doubts,
     hook_rules,
     invariants,
@@ -26,12 +27,14 @@ AFTER_EVENTS = (
     *twice.AFTER_EVENTS,
     *doubts.AFTER_EVENTS,
     *verdicts.ABOUT_PROOFS,
+    *copy_rules.AFTER_EVENTS,
     *restores.AFTER_EVENTS,
     *hook_rules.AFTER_EVENTS,
 )
 AFTER_EFFECTS = (
     *invariants.AFTER_EFFECTS,
     *twice.AFTER_EFFECTS,
+    *copy_rules.AFTER_EFFECTS,
     verdicts.what_is_read_stays,
     *restores.AFTER_EFFECTS,
     *hook_rules.AFTER_EFFECTS,
@@ -40,6 +43,7 @@ AT_THE_END = (
     *invariants.AT_THE_END,
     *rules.AUTO_AT_THE_END,
     *twice.AT_THE_END,
+    *copy_rules.AT_THE_END,
     *restores.AT_THE_END,
     *hook_rules.AT_THE_END,
     *storing.AT_THE_END,

@@ -46,7 +46,8 @@ class Far(Struct):
     Of `servers` that can be restored into there is a model; `marks` says of which data a dump
     was taken, and `loadings` what they have loaded since somebody looked. `hooks` are the runs of
     the user's commands that have begun, and `open_hooks` counts those that have not ended.
-    `frozen` is the state file beside the log.
+    `frozen` is the state file beside the log. Copies are to be read back every `reread`, if that
+    is configured.
     """
 
     now: float = 0.0
@@ -69,6 +70,7 @@ class Far(Struct):
     hooks: list[str] = field(default_factory=list)
     open_hooks: dict[str, int] = field(default_factory=dict)
     frozen: bytes | None = None
+    reread: timedelta | None = None
 
     def copy(self) -> "Far":
         """The same world, which the dead cannot touch any more."""

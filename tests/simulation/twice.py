@@ -38,6 +38,8 @@ def copies_are_whole(view: View) -> Complaints:
     if not isinstance(view.last, CopyCompleted) and not str(view.last).startswith(SAYS):
         return
     for backup, folder in _copied(view):
+        if folder in view.spoilt:
+            continue
         if _under(_second(view), folder) != _under(view.far, folder):
             yield f"the copy of {backup.backup_id} is not its backup"
 
@@ -48,7 +50,7 @@ def manifest_of_a_copy_is_last(view: View) -> Complaints:
         return
     folder = view.folder()
     there, wanted = _under(_second(view), folder), _under(view.far, folder)
-    whole = all(there.get(name) == data for name, data in wanted.items())
+    whole = all(there.get(name) == data for name, data in wanted.items()) or folder in view.spoilt
     if folder and f"{folder}manifest.json" in there and not view.late_effects and not whole:
         yield f"{folder} has a manifest in the second vault, and is not whole"
 

@@ -12,6 +12,7 @@ from events.proofs import BackupVerified, VerificationFailed
 from events.types import (
     DeletionRequested,
 )
+from tests.simulation.far import Far
 from tests.simulation.view import Entry, View, folder_of
 
 Complaints = Iterator[str]
@@ -21,7 +22,8 @@ def verdicts_are_true(view: View) -> Complaints:
     """A backup fails its verification exactly when what is stored is not what was stored."""
     match view.last:
         case BackupVerified() | VerificationFailed() as event:
-            entry, whole = view.entry(event), _is_whole(view, view.entry(event))
+            entry = view.entry(event)
+            whole = is_whole(view.far, entry)
         case _:
             return
     if isinstance(event, BackupVerified) and not whole:
@@ -30,13 +32,14 @@ def verdicts_are_true(view: View) -> Complaints:
         yield f"{entry.backup_id} is whole, and failed: {event.failure.code}"
 
 
-def _is_whole(view: View, entry: Entry) -> bool:
+def is_whole(far: Far, entry: Entry) -> bool:
+    """Whether a vault has all of a backup's bytes, as its manifest there says."""
     folder = folder_of(entry.cache, entry.backup_id, entry.attempts)
-    data = view.far.objects.get(f"{folder}manifest.json")
+    data = far.objects.get(f"{folder}manifest.json")
     if data is None:
         return False
     for shard in decode(data).shards:
-        stored, at = view.far.objects.get(shard.object, b""), 0
+        stored, at = far.objects.get(shard.object, b""), 0
         for block in shard.blocks:
             piece = stored[at : at + block.size_bytes]
             at += block.size_bytes

@@ -11,6 +11,7 @@ from datetime import date, datetime
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from events.copies import CopyCompleted
 from events.envelope import Envelope, Record
 from events.facts import BackupId, BackupKind, CacheName, Occurrence, Policy
 from events.proofs import (
@@ -143,6 +144,7 @@ class View(Struct):
 
     `commit` holds all events of the commit that the last one is of; `calm_since` is the wall
     clock's time since which nothing has kept the daemon from acting, `wall` its time at the end.
+    `spoilt` are the folders of copies that somebody has damaged, since when, until made anew.
     """
 
     far: Far
@@ -159,6 +161,8 @@ class View(Struct):
     counts: dict[str, Counter[str]] = field(default_factory=dict)
     caches: dict[CacheName, Keeping] = field(default_factory=dict)
     folders: set[str] = field(default_factory=set)
+    spoilt: dict[str, datetime] = field(default_factory=dict)
+    spoilings: int = 0
     seen: Counter[str] = field(default_factory=Counter)
     restores: RestoreBook = field(default_factory=RestoreBook)
 
@@ -170,6 +174,7 @@ class View(Struct):
             counts={kind: Counter(counts) for kind, counts in self.counts.items()},
             caches={name: keeping.copy() for name, keeping in self.caches.items()},
             folders=set(self.folders),
+            spoilt=dict(self.spoilt),
             seen=Counter(self.seen),
             restores=self.restores.copy(),
         )
@@ -258,6 +263,9 @@ def _of_entry(view: View, event: Event) -> None:
             view.entry(event).acknowledged = isinstance(event, SuspicionAcknowledged)
         case RetentionExpired():
             view.entry(event).expired = True
+        case CopyCompleted():
+            entry = view.entry(event)
+            view.spoilt.pop(folder_of(entry.cache, entry.backup_id, entry.attempts), None)
         case DeletionRequested():
             view.entry(event).deletion = event.reason
         case (

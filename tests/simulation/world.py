@@ -28,6 +28,7 @@ from daemon.actors.hooks import AfterHooks, BeforeHooks
 from daemon.actors.packing import PipelinePacker
 from daemon.actors.removal import RemovalActor
 from daemon.actors.restore import Outside, RestoreActor, glance
+from daemon.actors.stocktaker import StockTaker
 from daemon.actors.verify import EngineProver, Proving, VerifyActor
 from daemon.actors.worker import Actors, Limits
 from daemon.commands import ReconcileCaches, ReconcileHooks, StartDaemon
@@ -354,7 +355,10 @@ class _Run:
         hooked = self.plan.hooks is not None or ledger.state.hooks.configured
         after = AfterHooks(ledger, runner) if hooked else None
         alarms = self.plan.post.surroundings if self.plan.post else None
-        return Parts(actors, self.plan.limits, clock, ids, after, alarms)
+        reread = self.far.reread
+        periods = (lambda _: reread) if reread else None
+        stock = StockTaker(ledger, shelf, periods) if periods else None
+        return Parts(actors, self.plan.limits, clock, ids, after, alarms, periods, stock)
 
     def look_behind(self, loop: VirtualLoop) -> None:
         """I10: when a life has ended nothing of it is left, and no error went unheard."""

@@ -27,5 +27,7 @@ def with_copies(error: Failed, backup: Backup, restore: Restore) -> Failed:
 
 
 def others(backup: Backup, used: VaultName) -> list[VaultName]:
-    """The vaults that have the backup beside the one that is used."""
-    return [vault for vault in (backup.vault, *complete_in(backup.copies)) if vault != used]
+    """The vaults that have the backup beside the one that is used, those found damaged last."""
+    copies = complete_in(backup.copies)
+    there = (*copies, backup.vault) if backup.proof.refuted else (backup.vault, *copies)
+    return [vault for vault in there if vault != used]

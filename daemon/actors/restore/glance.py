@@ -20,6 +20,7 @@ from daemon.storage.vault import Vault
 from daemon.valkey.rdb import HEADER_LIMIT, read_header
 from events.facts import Failure, VaultName
 from projections.catalog import Backup
+from projections.copies import in_vault
 from projections.restore_stored import NO_RDB, Glance
 
 GLANCE_SECONDS = 120.0
@@ -71,8 +72,15 @@ async def _glance(
         seen = await _seen(opened, shard, Reading(shelf.offload, identities=identities))
     if seen.trouble is not None:
         return Glance(trouble=_elsewhere(seen.trouble, original, there.vault))
-    refuted = original.proof.refuted if there.vault == original.vault else None
-    return structs.replace(seen, refuted=refuted)
+    return structs.replace(seen, refuted=_refuted(original, there.vault))
+
+
+def _refuted(backup: Backup, vault: VaultName) -> Failure | None:
+    """What a verification has found wrong with the backup, or with its copy in that vault."""
+    if vault == backup.vault:
+        return backup.proof.refuted
+    copy = in_vault(backup.copies, vault)
+    return copy.proof.refuted if copy is not None else None
 
 
 async def _seen(vault: Vault, shard: ShardObject, reading: Reading) -> Glance:

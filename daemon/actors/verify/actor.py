@@ -1,10 +1,11 @@
-"""One try at a verification: manifest, proof, verdict.
+"""One try at a verification, of a backup or of a copy of one: manifest, proof, verdict.
 
 Knows what is held against a backup and what is not: a vault that does not answer, or that has
 lost even its own name, says nothing of what lies in it.
 """
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from daemon.actors.seams import ReadableVaults
 from daemon.actors.verify.proving import DAMAGE, Case, Prover
@@ -26,7 +27,7 @@ from daemon.storage.vault import Vault
 from events.facts import Failure, VerificationId
 from projections.catalog import Backup
 from projections.proofs import Verification
-from projections.work import VerificationWork
+from projections.work import CopyProofWork, VerificationWork, checked_in
 
 
 class Proving(Struct, frozen=True):
@@ -37,31 +38,38 @@ class Proving(Struct, frozen=True):
 
 
 class VerifyActor:
-    """Verifies stored backups."""
+    """Verifies stored backups, and copies of them: the same bytes under the same names."""
 
     def __init__(self, ledger: Ledger, outside: Proving) -> None:
         self._ledger = ledger
         self._outside = outside
 
-    async def perform(self, work: VerificationWork, progress: Progress) -> None:
+    async def perform(self, work: VerificationWork | CopyProofWork, progress: Progress) -> None:
         """One try, from its start in the log to its end there."""
+        vault = work.vault if isinstance(work, CopyProofWork) else None
         try:
-            await self._ledger.execute(StartVerification(work.backup_id), DAEMON)
+            await self._ledger.execute(StartVerification(work.backup_id, vault), DAEMON)
         except Rejected:
             return
-        state = self._ledger.state
-        wanted = state.verifications.get(work.backup_id)
+        state, wanted = self._ledger.state, self._wanted(work)
         if wanted is None:
             return
         backup = state.catalog[work.cache][work.backup_id]
-        await self._report(await self._verdict(backup, wanted, progress))
+        there = replace(backup, vault=vault or backup.vault)
+        await self._report(await self._verdict(there, wanted, progress))
 
-    async def crashed(self, work: VerificationWork, failure: Failure) -> None:
+    async def crashed(self, work: VerificationWork | CopyProofWork, failure: Failure) -> None:
         """Our own bug says nothing of the backup."""
-        wanted = self._ledger.state.verifications.get(work.backup_id)
+        wanted = self._wanted(work)
         if wanted is not None and wanted.running:
             report = ReportUnverified(wanted.verification_id, work.backup_id, failure)
             await self._report(report)
+
+    def _wanted(self, work: VerificationWork | CopyProofWork) -> Verification | None:
+        state = self._ledger.state
+        if isinstance(work, CopyProofWork):
+            return checked_in(state, work.cache, work.backup_id, work.vault)
+        return state.verifications.get(work.backup_id)
 
     async def _report(self, report: ProofReport) -> None:
         try:
@@ -72,13 +80,14 @@ class VerifyActor:
     async def _verdict(
         self, backup: Backup, wanted: Verification, progress: Progress
     ) -> ProofReport:
+        """`backup` is as it lies in the vault that is read."""
         verification_id, backup_id = wanted.verification_id, backup.backup_id
         try:
             vault = await self._outside.vaults.readable(backup.vault)
             await _is_there(vault)
             progress.phase("reading the manifest")
             shard = await _shard(vault, backup)
-            case = Case(vault, backup, shard, wanted.quick, progress)
+            case = Case(vault, backup, shard, wanted.quick, progress, self._is_own(backup))
             receipt = await self._outside.prover(case)
         except Failed as error:
             return await self._judged(backup, verification_id, error)
@@ -86,6 +95,10 @@ class VerifyActor:
             end = Permanent(error.code, error.message, error.hint)
             return ReportUnverified(verification_id, backup_id, end.as_failure())
         return ReportVerified(verification_id, backup_id, receipt)
+
+    def _is_own(self, backup: Backup) -> bool:
+        """Whether it is the backup itself: of its keys nothing else is learnt from a copy."""
+        return self._ledger.state.catalog[backup.cache][backup.backup_id].vault == backup.vault
 
     async def _judged(
         self, backup: Backup, verification_id: VerificationId, error: Failed

@@ -53,13 +53,17 @@ GENTLE = Limits(nice=15)
 
 
 class Case(Struct, frozen=True):
-    """One stored backup to prove; its manifest was read and is the one of the log."""
+    """One stored backup to prove; its manifest was read and is the one of the log.
+
+    The keys of one that is loaded are counted, if that is wanted.
+    """
 
     vault: Vault
     backup: Backup
     shard: ShardObject
     quick: bool
     progress: Progress
+    counted: bool = True
 
 
 class Prover(Protocol):
@@ -187,7 +191,7 @@ class _Proving:
         return self._of_load(engine, found, told)
 
     async def _counted(self, engine: Engine, socket: str, found: Loaded | NotLoaded) -> Told:
-        if not isinstance(found, Loaded):
+        if not isinstance(found, Loaded) or not self._case.counted:
             return Told()
         case, self._spent = self._case, anyio.current_time() - self._began
         served = Served(case.backup, engine, socket, self._spent, case.progress)

@@ -42,6 +42,7 @@ WHAT: Mapping[str, str] = {
     "unproven": "not verified",
     "suspect": "suspect",
     "copy": "copy failed",
+    "copy-damaged": "copy damaged",
     "export": "export failed",
     "import": "import failed",
     "restore": "restore failed",

@@ -99,6 +99,13 @@ GOLDEN = (
     "notification-failed-1",
     "prices-set-1",
     "hook-asked-1",
+    "copy-verification-requested-1",
+    "copy-verification-started-1",
+    "copy-verification-put-off-1",
+    "copy-verification-abandoned-1",
+    "copy-verified-1",
+    "copy-verification-failed-1",
+    "copy-mending-requested-1",
 )
 
 
