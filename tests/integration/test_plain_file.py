@@ -16,7 +16,7 @@ import pytest
 from daemon.commands import AddCache, DeleteBackup
 from daemon.errors import Rejected
 from daemon.valkey.engine import Engine, find_engines
-from events.transfers import ExportCompleted, ExportFailed, ExportRequested
+from events.transfers import ExportFailed, ExportRequested
 from tests.support.autos import typing
 from tests.support.daemon import DaemonProcess, directory_vault, installation
 from tests.support.keys import IDENTITY, RECIPIENT
@@ -267,13 +267,15 @@ def rest(line: socket.socket) -> int:
 async def test_end_of_the_daemon_cuts_a_client_off(place: Place, *, politely: bool) -> None:
     """A client that reads when the daemon ends gets a short body, and the log says so by then."""
     daemon = place.daemon
+    seen = len(await daemon.history())
     with place.reader() as line:
         await anyio.to_thread.run_sync(line.recv, 12)
         await (daemon.stop() if politely else daemon.kill())
         assert await anyio.to_thread.run_sync(rest, line) < 20 << 20
         await daemon.start()
     await until_none_reads(daemon)
-    *_, last = [e for e in await daemon.events() if isinstance(e, ExportFailed | ExportCompleted)]
-    *_, asked = [e for e in await daemon.events() if isinstance(e, ExportRequested)]
-    assert isinstance(last, ExportFailed)
-    assert asked.export_id == last.export_id
+    # One of the client before may still have been on its way: it is cut off just as well.
+    events = (await daemon.events())[seen:]
+    asked = {e.export_id for e in events if isinstance(e, ExportRequested)}
+    assert asked
+    assert asked <= {e.export_id for e in events if isinstance(e, ExportFailed)}
