@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 MINUTES ?= 10
 BIN := $(VENV)/bin
+# Also where the environment forbids bytecode: every worker, and every command that a test types,
+# would compile all that it imports again.
+export PYTHONDONTWRITEBYTECODE :=
 # Tests wait for servers about half of the time.
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)
 

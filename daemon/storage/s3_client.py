@@ -5,11 +5,13 @@ Knows aiobotocore; nothing is sent before the first call.
 
 import ssl
 from contextlib import AsyncExitStack
+from functools import cache
 from typing import TYPE_CHECKING
 
 from aiobotocore.config import AioConfig
-from aiobotocore.session import get_session
+from aiobotocore.session import AioSession, get_session
 from botocore.exceptions import BotoCoreError
+from botocore.loaders import Loader, create_loader
 
 from daemon.errors import Permanent
 from daemon.storage.settings import S3Keys, VaultSettings
@@ -31,7 +33,7 @@ async def connect(settings: VaultSettings, stack: AsyncExitStack) -> "S3Client":
     keys = settings.keys() if settings.keys else _written(settings)
     try:
         return await stack.enter_async_context(
-            get_session().create_client(
+            _session().create_client(
                 "s3",
                 region_name=settings.region,
                 endpoint_url=settings.endpoint_url,
@@ -48,6 +50,22 @@ async def connect(settings: VaultSettings, stack: AsyncExitStack) -> "S3Client":
             f"cannot reach {settings.url}: {error}",
             "check `endpoint_url`, `region` and the AWS profile of the daemon's user",
         ) from error
+
+
+def _session() -> AioSession:
+    """A session of its own, because sessions remember keys; what S3 is like it need not read again.
+
+    Reading that takes most of the time of a connection, in which nothing else of the daemon runs.
+    """
+    session = get_session()
+    session.register_component("data_loader", _models(session.get_config_variable("data_path")))
+    return session
+
+
+@cache
+def _models(data_path: str | None) -> Loader:
+    """The descriptions of services that come with botocore; clients only read them."""
+    return create_loader(data_path)
 
 
 def _written(settings: VaultSettings) -> S3Keys:

@@ -107,6 +107,7 @@ async def test_a_test_tells_what_became_of_it(
     daemon: DaemonProcess, server: Web, tmp_path: Path
 ) -> None:
     """`notify test` sends through each channel and says why one failed; names have near misses."""
+    await server.until(1)  # the first heartbeat, which would use up an answer
     good = await valkeep(daemon, "notify", "test")
     server.answers.extend([403, 200])
     bad = await valkeep(daemon, "notify", "test", "ops")

@@ -27,7 +27,7 @@ from tests.support.nursery import Nursery
 from tests.support.outcome import files_in, is_tidy
 from tests.support.poll import until
 from tests.support.s3 import rclone_s3
-from tests.support.servers import Node, command, fill, free_port, start_node
+from tests.support.servers import Node, command, fill, start_node
 
 pytestmark = pytest.mark.anyio
 
@@ -85,7 +85,7 @@ class Wrong(NamedTuple):
     message: str
 
 
-NOBODY = f"valkey://127.0.0.1:{free_port()}"
+NOBODY = "valkey://127.0.0.1:1"
 WRONG = [
     Wrong(RequestBackup("orders", "1st"), BadRequest, "backup-name", "'1st' cannot be"),
     Wrong(RequestBackup("orders", "a/../b"), BadRequest, "backup-name", "'a/../b' cannot be"),

@@ -78,7 +78,7 @@ async def test_a_second_sigterm_ends_the_daemon_at_once(daemon: DaemonProcess) -
 
     daemon.signal(signal.SIGTERM)
 
-    with anyio.fail_after(3):
+    with anyio.fail_after(10):
         assert await daemon.ended() == -signal.SIGTERM
     await daemon.start()
     await log_is_sound(daemon)

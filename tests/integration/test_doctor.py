@@ -240,7 +240,7 @@ async def test_what_hangs(nursery: Nursery, server: S3Server, node: Node) -> Non
     vault, cache = found[0].findings[:2]
     assert "did not answer in 15 s (open)" in vault.message
     assert "it did not answer in 10 s" == cache.message
-    assert found[0].seconds < 20
+    assert found[0].seconds < 24  # one after the other they take 25
 
 
 async def test_a_daemon_killed_under_its_canary(daemon: DaemonProcess, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import anyio
 import msgspec
 import pytest
-from anyio.abc import SocketStream
+from anyio.abc import SocketAttribute, SocketStream
 
 from daemon.errors import Failed, Permanent, Transient
 from daemon.valkey.address import parse
@@ -211,14 +211,14 @@ async def test_name_that_nobody_knows() -> None:
 
 async def test_web_server_is_no_cache() -> None:
     """What answers in another protocol is named as that, for good."""
-    port = free_port()
 
     async def answer(client: SocketStream) -> None:
         async with client:
             await client.receive()
             await client.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
-    listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=port)
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    port = listener.extra(SocketAttribute.local_port)  # noqa: S610 - no Django here
     async with listener, anyio.create_task_group() as tasks:
         tasks.start_soon(listener.serve, answer)
         error = await failure(f"valkey://127.0.0.1:{port}")

@@ -243,7 +243,8 @@ async def test_a_damaged_block_is_found_without_an_identity(
     """The stored blocks of an encrypted backup tell of damage, though nobody can open them."""
     shard = await shop.store(rdb[0], sealed=True)
     name = ObjectName(shard.object)
-    shop.memory.objects[name] = shop.memory.objects[name][:-1] + b"\0"
+    whole = shop.memory.objects[name]
+    shop.memory.objects[name] = whole[:-1] + bytes([whole[-1] ^ 1])
     with pytest.raises(Permanent) as caught:
         await shop.proven(shard)
 

@@ -20,7 +20,7 @@ from daemon.storage.settings import S3Keys
 from daemon.storage.vault import ObjectName
 from tests.support.offload import THREADS
 from tests.support.proxy import Fault, proxy_before
-from tests.support.s3 import BUCKET, KEY, SECRET, S3Server, free_port, rclone_s3
+from tests.support.s3 import BUCKET, KEY, SECRET, S3Server, rclone_s3
 from tests.support.storing import OBJECT
 from tests.support.tls import Authority
 
@@ -292,7 +292,7 @@ async def test_a_line_is_closed_by_its_last_user(server: S3Server) -> None:
 
 async def test_an_endpoint_that_is_away_is_not_for_good(server: S3Server) -> None:
     """Where nobody listens it may be otherwise in a minute."""
-    async with opened(server.settings(port=free_port())) as vault:
+    async with opened(server.settings(port=1)) as vault:
         with pytest.raises(Transient) as failed:
             await vault.put(SMALL, b"x")
     assert failed.value.code == "vault-unreachable"

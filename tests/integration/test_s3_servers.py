@@ -16,7 +16,7 @@ from daemon.storage.pipeline import Packing, store
 from daemon.storage.s3_calls import Patience
 from daemon.storage.vault import Vault
 from tests.support.offload import THREADS
-from tests.support.s3 import SECRET, S3Server, free_port, rclone_s3
+from tests.support.s3 import SECRET, S3Server, rclone_s3
 from tests.support.storing import OBJECT, stored, unpacked
 
 pytestmark = pytest.mark.anyio
@@ -109,7 +109,7 @@ def wrong_bucket(server: S3Server) -> VaultSettings:
 
 def wrong_port(server: S3Server) -> VaultSettings:
     """Nobody listens."""
-    return server.settings(port=free_port())
+    return server.settings(port=1)
 
 
 def wrong_endpoint(server: S3Server) -> VaultSettings:

@@ -410,7 +410,7 @@ async def test_node_of_a_cluster_is_refused(engine: Engine, tmp_path: Path) -> N
 
 async def test_nobody_there(tmp_path: Path) -> None:
     """A server that is not running is unreachable over TCP and socket, worth another try."""
-    for url in (f"valkey://127.0.0.1:{free_port()}", f"unix://{tmp_path}/none.sock"):
+    for url in ("valkey://127.0.0.1:1", f"unix://{tmp_path}/none.sock"):
         error = await failure(settings(url))
         assert isinstance(error, Transient)
         assert error.code == "cache-unreachable"

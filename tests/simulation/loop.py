@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import Context
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from anyio import lowlevel
 from anyio._backends import _asyncio as backend
@@ -50,15 +50,28 @@ class _NumberedTask(asyncio.Task[Any]):
         return self.number
 
 
+class _Timer(float):
+    """When a timer is due: compared as asyncio compares handles, but not by code in Python."""
+
+    __slots__ = ("handle",)
+    handle: Any
+
+    def __new__(cls, when: float, handle: Any) -> Self:
+        timer = super().__new__(cls, when)
+        timer.handle = handle
+        return timer
+
+
 class VirtualLoop(asyncio.BaseEventLoop):
     """Runs callbacks in asyncio's own order; `kill_at` is the step before which it dies.
 
-    What is in `before_step` is called before the step of that number.
+    What is in `before_step` is called before the step of that number, `witness` before each.
     """
 
     _ready: Any
     _scheduled: list[Any]
     _stopping: bool
+    _check_closed: Any
 
     def __init__(self, now: float = 0.0, kill_at: int | None = None) -> None:
         super().__init__()
@@ -66,6 +79,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self.kill_at = kill_at
         self.steps = 0
         self.before_step: dict[int, Callable[[], object]] = {}
+        self.witness: Callable[[], object] | None = None
         self.tasks: list[asyncio.Task[Any]] = []
         self.born = 0
         self.troubles: list[dict[str, Any]] = []
@@ -78,42 +92,56 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return self.now
 
     def _run_once(self) -> None:
-        self._drop_cancelled()
-        if not self._ready:
+        ready, timers = self._ready, self._scheduled
+        while timers and timers[0].handle._cancelled:
+            heapq.heappop(timers).handle._scheduled = False
+        if not ready:
             self._jump()
-        while self._scheduled and self._scheduled[0]._when <= self.now:
-            handle = heapq.heappop(self._scheduled)
+        while timers and timers[0] <= self.now:
+            handle = heapq.heappop(timers).handle
             handle._scheduled = False
             if not handle._cancelled:
-                self._ready.append(handle)
-        self._still += len(self._ready)
+                ready.append(handle)
+        self._still += len(ready)
         if self._still > LIVELOCK_STEPS:
-            raise Livelock(f"at {self.now}: {self._ready[0]!r}")
-        for _ in range(len(self._ready)):
-            self._step(self._ready.popleft())
+            raise Livelock(f"at {self.now}: {ready[0]!r}")
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if not handle._cancelled:
+                self._step(handle)
 
     def _step(self, handle: Any) -> None:
-        if handle._cancelled:
-            return
         self.steps += 1
         if self.steps == self.kill_at:
             self._ready.appendleft(handle)  # or its task would be closed before it is abandoned
             raise ProcessKilled
-        if (intervene := self.before_step.pop(self.steps, None)) is not None:
-            intervene()
+        if self.witness is not None:
+            self.witness()
+        if self.steps in self.before_step:
+            self.before_step.pop(self.steps)()
         handle._run()
 
-    def _drop_cancelled(self) -> None:
-        while self._scheduled and self._scheduled[0]._cancelled:
-            heapq.heappop(self._scheduled)._scheduled = False
+    def call_at(  # type: ignore[override]
+        self,
+        when: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """A timer, in a heap that compares plain numbers."""
+        self._check_closed()
+        handle: Any = asyncio.TimerHandle(when, callback, args, self, context)
+        heapq.heappush(self._scheduled, _Timer(when, handle))
+        handle._scheduled = True
+        return handle  # type: ignore[no-any-return]
 
     def _jump(self) -> None:
         if not self._scheduled:
             if self._stopping:
                 return
             raise Deadlock(f"at {self.now}: nothing is ready and no timer is set")
-        if self._scheduled[0]._when > self.now:
-            self.now = self._scheduled[0]._when
+        if self._scheduled[0] > self.now:
+            self.now = self._scheduled[0].handle.when()
             self._still = 0
 
     def _timer_handle_cancelled(self, handle: Any) -> None:

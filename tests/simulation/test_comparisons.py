@@ -7,7 +7,7 @@ from daemon.commands import CancelComparison, DeleteBackup, RequestComparison
 from events.comparisons import ComparisonFailed, ComparisonRequested
 from tests.simulation.proofs import settled
 from tests.simulation.stories import ask, length, one_backup
-from tests.simulation.world import Life, Plan, World
+from tests.simulation.world import Life, World
 
 
 async def compared(life: Life) -> None:
@@ -26,9 +26,7 @@ def test_kills_in_comparisons() -> None:
     """Killed at any step, each comparison ends in the next life, and its backup can go."""
     asked = 0
     whole = length(compared).steps
-    for step in range(whole // 3, whole, 5):
-        world = World()
-        world.live(compared, Plan(kill_at=step))
+    for world in World().deaths(compared, first=whole // 3, every=5):
         world.live(compared)
         state, view = world.view.state, world.view
         assert {} == dict(state.held)

@@ -27,9 +27,7 @@ def copies(world: World) -> list[Copy]:
 def test_kill_at_every_step(name: str) -> None:
     """A daemon that is killed at any step of a copy makes it whole in its next life."""
     story = COPIED[name]
-    for step in range(1, length(story).steps + 1):
-        world = World()
-        world.live(story, Plan(kill_at=step))
+    for world in World().deaths(story):
         assert world.live(story) == "done"
         assert {copy.phase for copy in copies(world)} == PHASES[name]
 

@@ -9,7 +9,7 @@ from daemon.storage.sealing import NoKeys, Sealing
 from events.facts import VaultName
 from tests.simulation import world as worlds
 from tests.simulation.line import FaultKind, Weather
-from tests.simulation.stories import Swept, every, length, one_backup
+from tests.simulation.stories import Swept, length, one_backup
 from tests.simulation.world import Plan, World
 from tests.support.keys import sealing
 
@@ -31,7 +31,7 @@ def _encrypted(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_kill_at_every_step() -> None:
     """Killed at any step, the daemon makes the backup in its next life, encrypted all the same."""
     swept = Swept()
-    for world in every(one_backup, lambda step: Plan(kill_at=step)):
+    for world in World().deaths(one_backup):
         assert world.live(one_backup) == "done"
         assert not any(name.endswith(".zst") for name in world.far.objects)
         swept.count(world)

@@ -65,9 +65,7 @@ def is_whole(world: World) -> None:
 
 def test_kill_at_every_step(past: World) -> None:
     """A daemon that is killed at any step makes the export whole in its next life."""
-    for step in range(1, length(past).steps + 1):
-        world = past.fork()
-        world.live(exported, Plan(kill_at=step))
+    for world in past.fork().deaths(exported):
         assert "done" == world.live(exported)
         is_whole(world)
 

@@ -36,11 +36,7 @@ STRIDES: dict[Script, int] = {one_backup: 11, two_backups: 41, removal: 13}
 @pytest.mark.parametrize("story", STRIDES, ids=lambda story: story.__name__)
 def test_kill_at_many_steps(story: Script) -> None:
     """A daemon that is killed at any step owes no hook in its next life, and runs one there."""
-    whole = World()
-    whole.live(story, PLAN)
-    for step in range(1, whole.steps + 1, STRIDES[story]):
-        world = World()
-        world.live(story, replace(PLAN, kill_at=step))
+    for world in World().deaths(story, PLAN, every=STRIDES[story]):
         assert world.live(story, PLAN) == "done"
         assert not world.view.state.hooks.due
         assert not world.view.state.hooks.running
@@ -89,11 +85,7 @@ def test_kill_at_many_steps_of_a_restore() -> None:
     """Whenever it dies, hooks before a restore come first, and those after it come at last."""
     kind = KINDS["disabled"]
     plan = Plan(hooks=AROUND_RESTORES)
-    whole = World(kind.far())
-    whole.live(restored, plan)
-    for step in range(1, whole.steps + 1, 97):
-        world = World(kind.far())
-        world.live(restored, replace(plan, kill_at=step))
+    for world in World(kind.far()).deaths(restored, plan, every=97):
         world.live(restored, plan)
         assert not world.view.state.hooks.due
 

@@ -26,9 +26,7 @@ def ended_once(world: World) -> None:
 def test_kill_at_steps_all_along(name: str) -> None:
     """A daemon that is killed at a step of an import ends it in its next life, well or not."""
     story = IMPORTED[name]
-    for step in range(1, length(story).steps + 1, STRIDE):
-        world = World()
-        world.live(story, Plan(kill_at=step))
+    for world in World().deaths(story, every=STRIDE):
         assert world.live(story) == "done"
         ended_once(world)
         if name != "sent":

@@ -6,7 +6,7 @@ Every world is checked after each event and each effect; see `invariants`.
 import pytest
 
 from events.facts import INSTALLATION
-from tests.simulation.stories import STORIES, Swept, every, length, one_backup
+from tests.simulation.stories import STORIES, Swept, length, one_backup
 from tests.simulation.world import Plan, World
 
 OUTCOMES: dict[str, set[str]] = {
@@ -21,7 +21,7 @@ OUTCOMES: dict[str, set[str]] = {
 def test_kill_at_every_step(story: str) -> None:
     """A daemon that is killed at any step of a story brings it to its end in its next life."""
     swept = Swept()
-    for world in every(STORIES[story], lambda step: Plan(kill_at=step)):
+    for world in World().deaths(STORIES[story]):
         assert world.live(STORIES[story]) == "done"
         swept.count(world)
 
@@ -35,18 +35,12 @@ def test_kill_during_the_recovery() -> None:
     Of all worlds that the first kill leaves behind one of each kind goes on, and is killed at
     every fourth step; the backup ends complete, or given up after its second attempt.
     """
-    first = {
-        world.fingerprint(): world for world in every(one_backup, lambda step: Plan(kill_at=step))
-    }
+    first = {world.fingerprint(): world for world in World().deaths(one_backup)}
     swept = Swept()
     for number, past in enumerate(first.values()):
-        step = 1 + number % 4
-        world = past.fork()
-        while world.live(one_backup, Plan(kill_at=step)) == "killed":
+        for world in past.deaths(one_backup, first=1 + number % 4, every=4):
             assert world.live(one_backup) == "done"
             swept.count(world)
-            step += 4
-            world = past.fork()
 
     assert len(first) > 12
     assert swept.worlds > 500

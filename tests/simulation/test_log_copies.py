@@ -94,8 +94,6 @@ def test_fault_at_every_call_of_the_keeper(kind: FaultKind) -> None:
 def test_killed_while_copying() -> None:
     """Killed at any step, the next life copies what is missing; nothing is lost by a merge."""
     steps = length(keeping).steps
-    for step in range(40, steps, max(1, steps // 150)):
-        world = World()
-        world.live(keeping, Plan(kill_at=step))
+    for world in World().deaths(keeping, first=40, every=max(1, steps // 150)):
         assert world.live(calm) == "done"
         is_copied(world)

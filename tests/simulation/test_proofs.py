@@ -44,9 +44,8 @@ def test_fault_at_every_call_of_a_verification(kind: FaultKind) -> None:
 def test_kills_in_verifications(story: str) -> None:
     """Killed at any step, everything ends in the next life, and nothing that is read goes."""
     whole = length(PROOFS[story]).steps
-    for step in range(whole // 2 if story == "damaged" else 1, whole, 11):
-        world = World()
-        world.live(PROOFS[story], Plan(kill_at=step))
+    first = whole // 2 if story == "damaged" else 1
+    for world in World().deaths(PROOFS[story], first=first, every=11):
         world.live(PROOFS[story])
 
 

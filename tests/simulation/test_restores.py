@@ -45,9 +45,10 @@ def ends(world: World) -> list[str]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_daemon_dies_at_some_steps(kind: str) -> None:
     """A restore that is cut off leaves a free target, with old data or new as the log says."""
-    story, seen = restored, Counter[str]()
-    for step in range(500, lived(kind, (story, Plan())).steps, EVERY_STEP):
-        seen.update(ends(lived(kind, (story, Plan(kill_at=step)), (story, Plan()))))
+    seen = Counter[str]()
+    for world in lived(kind).deaths(restored, first=500, every=EVERY_STEP):
+        world.live(restored)
+        seen.update(ends(world))
     assert {"failed old", "failed new"} <= seen.keys()
 
 
@@ -55,8 +56,8 @@ def test_daemon_dies_at_some_steps(kind: str) -> None:
 def test_daemon_dies_in_other_stories(story: str) -> None:
     """So does the undoing of one, and one that others want to disturb."""
     told = RESTORES[story]
-    for step in range(600, lived("disabled", (told, Plan())).steps, 2 * EVERY_STEP):
-        lived("disabled", (told, Plan(kill_at=step)), (told, Plan()))
+    for world in lived("disabled").deaths(told, first=600, every=2 * EVERY_STEP):
+        world.live(told)
 
 
 @pytest.mark.parametrize("kind", KINDS)

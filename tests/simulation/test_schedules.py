@@ -19,7 +19,7 @@ from daemon.commands import (
 from events.types import BackupFailed, WindowMissed
 from tests.simulation.line import FaultKind, Weather
 from tests.simulation.schedules import DAILY, MINUTE, SCHEDULES, add, scheduled, until
-from tests.simulation.stories import Swept, ask, every, length
+from tests.simulation.stories import Swept, ask, length
 from tests.simulation.world import Life, Plan, World
 from tests.support.samples import SETTINGS
 
@@ -39,7 +39,7 @@ KINDS: tuple[FaultKind, ...] = ("before", "after", "late", "permanent", "short",
 def test_kill_at_every_step(story: str) -> None:
     """Killed at any step of a window, the daemon still makes the window's one backup (P4)."""
     swept = Swept()
-    for world in every(SCHEDULES[story], lambda step: Plan(kill_at=step)):
+    for world in World().deaths(SCHEDULES[story]):
         assert world.live(SCHEDULES[story]) == "done"
         swept.count(world)
 

@@ -14,6 +14,7 @@ from typing import TypeVar, cast
 import anyio
 import pytest
 from anyio._backends import _asyncio as backend
+from anyio._core import _eventloop as front
 
 from tests.simulation.loop import Escape, VirtualLoop
 
@@ -50,7 +51,8 @@ def orderly_scopes() -> Iterator[None]:
     """Cancellations are delivered in order of age, and threads are refused.
 
     anyio keeps a scope's children in a set that is ordered by their addresses, which differ
-    from run to run; and its threads go past the loop.
+    from run to run; and its threads go past the loop. With each of its calls it asks which loop
+    runs: here there is one kind.
     """
     plain = backend.CancelScope.__init__
 
@@ -60,6 +62,7 @@ def orderly_scopes() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(backend.CancelScope, "__init__", in_order)
+        patch.setattr(front, "current_async_library", lambda: "asyncio")
         patch.setattr(backend.AsyncIOBackend, "run_sync_in_worker_thread", _no_thread)
         yield
 

@@ -7,8 +7,9 @@ daemon does in a life is the daemon's own code.
 
 import asyncio
 import gc
-from collections import Counter
-from collections.abc import Awaitable, Callable
+import sys
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import timedelta
 from functools import partial
 from hashlib import sha256
@@ -140,6 +141,8 @@ class World:
         self.hit: list[str] = []
         self.under_way: Counter[str] = Counter()
         self.trace = sha256()
+        self._witness: Callable[[World], None] | None = None
+        self._wanted = range(0)
 
     def backups(self) -> dict[str, str]:
         """The phase of every backup that the log knows, by name."""
@@ -159,6 +162,24 @@ class World:
         other.view = self.view.copy(other.far)
         other.lives = self.lives
         return other
+
+    def deaths(
+        self, script: Script, plan: Plan = QUIET, *, first: int = 1, every: int = 1
+    ) -> "Iterator[World]":
+        """What a kill would leave before each step of a life, or from the first each so many-th.
+
+        The life itself goes on to its end. `kill_at` says the same of one step, but lives all
+        that comes before it once more; `test_determinism` holds the two against each other.
+        """
+        left = deque[World]()
+        self._witness, self._wanted = left.append, range(first, sys.maxsize, every)
+        try:
+            self.live(script, plan)
+        finally:
+            self._witness = None
+        assert left, f"the life ended before step {first}"
+        while left:
+            yield left.popleft()
 
     def live(self, script: Script, plan: Plan = QUIET) -> End:
         """One life; raises the first `Violation` that was seen in it.
@@ -194,6 +215,7 @@ class World:
         return end
 
     def _run(self, loop: VirtualLoop, run: "_Run") -> End:
+        loop.witness = None if self._witness is None else partial(self._look, run, loop)
         try:
             with one_error():
                 loop.run_until_complete(run.main(loop))
@@ -206,15 +228,29 @@ class World:
             end = "killed"
         finally:
             # At this very instant: whatever the dead do when they are abandoned touches their own.
-            self.far = self.view.far = run.far.copy()
-            self.far.now = loop.now + run.plan.down_seconds
-            self.view.late_effects |= run.line.late_effects
-            self.under_way = +run.line.under_way
+            self._left(run, loop, end)
+        return end
+
+    def _look(self, run: "_Run", loop: VirtualLoop) -> None:
+        """If this is one of the steps that are asked for, hand over the world as it is now."""
+        if self._witness is None or not run.opened or run.steps_lived(loop) not in self._wanted:
+            return
+        other = World(run.far)
+        other.view, other.lives = self.view.copy(run.far), self.lives
+        other.trace = self.trace.copy()
+        other._left(run, loop, "killed")
+        self._witness(other)
+
+    def _left(self, run: "_Run", loop: VirtualLoop, end: End) -> None:
+        """What a life has left behind that ends at this very instant."""
+        self.far = self.view.far = run.far.copy()
+        self.far.now = loop.now + run.plan.down_seconds
+        self.view.late_effects |= run.line.late_effects
+        self.under_way = +run.line.under_way
         self.steps = run.steps_lived(loop)
-        self.calls, self.hit = run.line.calls, list(run.line.hit)
+        self.calls, self.hit = list(run.line.calls), list(run.line.hit)
         head = run.far.records[-1].hash if run.far.records else b""
         self.trace.update(f"{end} {loop.steps} {loop.now} {self.calls}".encode() + head)
-        return end
 
 
 class _Run:
@@ -228,7 +264,7 @@ class _Run:
         self.line = Line(far, plan.weather, self._effect)
         self._script = script
         self._number = number
-        self._opened = 0
+        self.opened = 0
         self._working: anyio.CancelScope | None = None
         self._talk: anyio.CancelScope | None = None
 
@@ -238,13 +274,13 @@ class _Run:
 
     def steps_lived(self, loop: VirtualLoop) -> int:
         """Steps since the log was opened."""
-        return loop.steps - self._opened
+        return loop.steps - self.opened
 
     async def main(self, loop: VirtualLoop) -> None:
         """The composition root of this world, in the order of the real one."""
         log = FarLog(self.line, self.checker.events)
         log.reopen()
-        self._opened = loop.steps
+        self.opened = loop.steps
         self._intervene(loop)
         for landing in list(self.far.late):
             self.line.expect(landing)

@@ -3,6 +3,7 @@
 It has no threads and no event loop of its own, so that a fork of it is as good as new.
 """
 
+import gc
 import os
 import signal
 import sys
@@ -12,8 +13,12 @@ from typing import assert_never
 from unittest.mock import patch
 
 import msgspec
+from anyio import open_process, open_signal_receiver
+from anyio._backends import _asyncio
+from botocore.session import get_session
 
 from daemon.app import serve
+from daemon.storage import s3_client
 from tests.support import doomed
 from tests.support.nursery import Answer, Birth, Wake
 
@@ -49,8 +54,26 @@ def born(birth: Birth) -> int:
         os._exit(code)
 
 
+USED = (_asyncio, open_process, open_signal_receiver)
+"""What anyio would import when it is first wanted: in every child anew."""
+
+
+def prepare() -> None:
+    """What every daemon would do alike, done once: all is imported, and what S3 is like is read.
+
+    What is there by now is set aside, so that no child looks through it for rubbish: it would
+    find none, and get a copy of every page that it looks at.
+    """
+    session = get_session()
+    session.register_component("data_loader", s3_client._models(None))
+    session.create_client("s3", "nowhere", aws_access_key_id="-", aws_secret_access_key="-")
+    gc.collect()
+    gc.freeze()
+
+
 def main() -> None:
     """Answer until nobody asks any more."""
+    prepare()
     questions = msgspec.json.Decoder(Birth | Wake)
     living: set[int] = set()
     for line in sys.stdin.buffer:

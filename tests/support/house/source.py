@@ -65,6 +65,12 @@ def walked(tree: ast.AST) -> tuple[ast.AST, ...]:
     return tuple(ast.walk(tree))
 
 
+def forget() -> None:
+    """Let go of every tree."""
+    walked.cache_clear()
+    _parsed.cache_clear()
+
+
 def everything() -> Iterator[Source]:
     """Every file that the rules hold for."""
     for folder in KEPT:
