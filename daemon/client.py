@@ -8,7 +8,7 @@ import os
 import select
 import socket
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from io import BufferedReader
 from struct import pack
 from urllib.parse import quote, urlencode
@@ -176,7 +176,8 @@ class Client:
     ) -> Generator[tuple[int, Mapping[str, str], Iterator[bytes]], None, None]:
         """The answer; a house that is full is asked again until there is room."""
         for pause in pauses(self._crowd_seconds):
-            with self._asked_once(request, endless=endless) as (status, headers, answer):
+            with ExitStack() as stack:
+                status, headers, answer = self._let_in(stack, request, endless=endless)
                 if status != 503:
                     yield status, headers, answer
                     return
@@ -185,8 +186,23 @@ class Client:
                 yield status, headers, iter((said,))
                 return
             select.select([], [], [], pause)
-        with self._asked_once(request, endless=endless) as last:
-            yield last
+        with ExitStack() as stack:
+            yield self._let_in(stack, request, endless=endless)
+
+    def _let_in(
+        self, stack: ExitStack, request: _Request, *, endless: bool
+    ) -> tuple[int, Mapping[str, str], Iterator[bytes]]:
+        """The answer; whose request was closed unread knocks once more.
+
+        A daemon that is told to end closes the door on those whom it has just let in, and says
+        so to the next ones.
+        """
+        try:
+            return stack.enter_context(self._asked_once(request, endless=endless))
+        except Forbidden as error:
+            if error.code != STRANGER:
+                raise
+        return stack.enter_context(self._asked_once(request, endless=endless))
 
     @contextmanager
     def _asked_once(

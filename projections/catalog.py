@@ -55,7 +55,7 @@ from events.types import (
     SnapshotTaken,
 )
 from projections import copies, copy_proofs, imports
-from projections.copies import Copies, Copy
+from projections.copies import Copies
 from projections.imports import Origin
 from projections.proofs import UNPROVEN, Proof, judged
 
@@ -378,17 +378,6 @@ def living(catalog: Catalog, cache: CacheName | None = None) -> Iterator[Backup]
 def get(catalog: Catalog, cache: CacheName, backup_id: BackupId) -> Backup | None:
     """One backup by its full id."""
     return catalog.get(cache, NONE).get(backup_id)
-
-
-def copies_in(catalog: Catalog, vault: VaultName) -> tuple[Copy, ...]:
-    """The whole copies in a vault."""
-    return tuple(
-        copy
-        for of_cache in catalog.values()
-        for backup in of_cache.values()
-        for copy in backup.copies
-        if copy.vault == vault and copy.phase == "complete"
-    )
 
 
 def stored_in(catalog: Catalog, vault: VaultName) -> bool:

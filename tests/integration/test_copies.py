@@ -14,6 +14,7 @@ from daemon.commands import AddCache, DeleteBackup, RequestBackup, RequestCopy, 
 from daemon.errors import Rejected
 from daemon.valkey.engine import Engine
 from events.copies import CopyCompleted, CopyDeleted, CopyFailed
+from events.proofs import VerificationFailed
 from events.types import BackupDeleted
 from tests.support.autos import told, typing
 from tests.support.autos import until as until_told
@@ -161,7 +162,7 @@ async def test_killed_in_the_middle_of_a_copy(place: Place, doom: str) -> None:
 
 
 async def test_damaged_source_is_not_copied(place: Place) -> None:
-    """A backup that was damaged is not copied: `check` warns, and the second vault has nothing."""
+    """A damaged backup is not copied: `check` says so, and the second vault has nothing."""
     daemon = place.daemon
     await typing(daemon, "cache", "set", "orders", "--copy-to", "none")
     view = await daemon.backup("orders", name="one")
@@ -179,7 +180,9 @@ async def test_damaged_source_is_not_copied(place: Place) -> None:
     assert copy.failure is not None
     assert ("failed", "block-damaged") == (copy.phase, copy.failure.code)
     assert {"valkeep.json"} == files_in(place.second)
-    checked = await typing(daemon, "check", code=1)
+    await until_told(daemon, VerificationFailed)  # the backup itself is looked at for that
+    checked = await typing(daemon, "check", code=2)
+    assert "CRITICAL damaged orders: backup one failed its verification" in checked.out
     assert "WARNING copies orders: one has no copy in second" in checked.out
 
 

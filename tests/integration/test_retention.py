@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from daemon.answers import BackupDetail
 from daemon.commands import RequestRestore
 from daemon.valkey.engine import Engine
 from events.facts import BackupId
@@ -20,7 +21,7 @@ from events.types import (
 )
 from projections.state import State
 from tests.support.autos import typing
-from tests.support.daemon import DaemonProcess, directory_vault, installation
+from tests.support.daemon import WORK_SECONDS, DaemonProcess, directory_vault, installation
 from tests.support.nursery import Nursery
 from tests.support.outcome import is_tidy, place_of
 from tests.support.servers import Node, start_node
@@ -43,10 +44,17 @@ async def daemon(nursery: Nursery, vault: Path, node: Node) -> AsyncGenerator[Da
 
 
 async def auto(daemon: DaemonProcess) -> BackupId:
-    """An auto backup, made now; its id."""
+    """An auto backup, made now and verified by its policy; its id.
+
+    A daemon that is sent to another day while it verifies tries again after minutes, and all the
+    while retention waits (A11).
+    """
     words = ("backup", "create", "orders", "--auto", "--wait", "--json")
     printed = await typing(daemon, *words)
-    return BackupId(json.loads(printed.out)["backup"]["backup_id"])
+    backup = BackupId(json.loads(printed.out)["backup"]["backup_id"])
+    proven = await daemon.get(BackupDetail, "proofs", backup, query={"wait": WORK_SECONDS})
+    assert proven.backup.proof is None or proven.backup.proof.under_way is None
+    return backup
 
 
 async def ids(daemon: DaemonProcess) -> list[str]:

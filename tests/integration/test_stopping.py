@@ -22,7 +22,7 @@ from daemon.client import Client
 from daemon.commands import AddCache, RequestBackup
 from daemon.errors import Away, Forbidden, Unreachable, ValkeepError
 from events.types import AttemptStarted, DaemonStarted
-from tests.support.api import doorway
+from tests.support.api import AS_ADMIN, doorway
 from tests.support.daemon import DaemonProcess
 from tests.support.nursery import ROOT
 from tests.support.saving import saving_at_once, saving_slowly
@@ -136,6 +136,25 @@ async def test_who_comes_while_the_daemon_stops_is_told_so(daemon: DaemonProcess
 
     assert late.value.code == "stopping"
     assert late.value.hint
+
+
+async def test_who_is_cut_off_unheard_knocks_again_and_is_told_why() -> None:
+    """A daemon that is told to end closes on whom it has just let in: that one is no stranger."""
+    with doorway() as path, listening(path) as door:
+
+        async def closing() -> None:
+            for _ in range(2):  # the question, and the look whether anybody is there
+                await anyio.wait_readable(door)
+                door.accept()[0].close()
+            await Threshold(door, AS_ADMIN, handed=False).stopping()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(closing)
+            with pytest.raises(Away) as told:
+                await to_thread.run_sync(Client(str(path)).get, "/v1/status")
+            tasks.cancel_scope.cancel()
+
+    assert told.value.code == "stopping"
 
 
 async def refused_at_start(access: Access, file: Path) -> ValkeepError:
