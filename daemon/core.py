@@ -4,6 +4,8 @@ Knows the order of coming up and going down. It has no clock, socket or engine o
 the composition root, or a simulated world, brings them.
 """
 
+from collections.abc import Awaitable, Callable
+
 import anyio
 import structlog
 from msgspec import Struct
@@ -35,7 +37,10 @@ LAST_WORD_SECONDS = 5.0
 
 
 class Parts(Struct, frozen=True):
-    """What a core is made of, beside its ledger; without `periods` no copies are read back."""
+    """What a core is made of, beside its ledger; without `periods` no copies are read back.
+
+    `relieve` is begun with the start's record, and ended when the log has taken that.
+    """
 
     actors: Actors
     limits: Limits
@@ -45,6 +50,7 @@ class Parts(Struct, frozen=True):
     alarms: Surroundings | None = None
     periods: Periods | None = None
     stock: StockTaker | None = None
+    relieve: Callable[[], Awaitable[None]] | None = None
 
 
 class Core:
@@ -55,6 +61,7 @@ class Core:
         self.worker = Worker(ledger, parts.actors, parts.limits, parts.clock, parts.ids)
         self._after = parts.after
         self._stock = parts.stock
+        self._relieve = parts.relieve
         self.settled = anyio.Event()
         """Whether the log knows what the configuration says."""
         self.scheduler = Scheduler(ledger, parts.clock, parts.limits.cleared)
@@ -73,10 +80,10 @@ class Core:
         """Record the start, settle what was cut off, then work for ever.
 
         `settings` are what the configuration says, for the log to know. A log that cannot be
-        written is waited for: until then queries are answered and nothing is begun. Run beside
-        `ledger.run`.
+        written is waited for: until then queries are answered and nothing is begun, but targets
+        of restores that were cut off do not wait so long. Run beside `ledger.run`.
         """
-        await self.ledger.report(start)
+        await self._begin(start)
         for setting in settings:
             if setting is not None:
                 await self.ledger.report(setting)
@@ -93,6 +100,13 @@ class Core:
                 tasks.start_soon(self._stock.run)
             if self.alarms is not None:
                 tasks.start_soon(self.alarms.run, self.is_working)
+
+    async def _begin(self, start: StartDaemon) -> None:
+        async with anyio.create_task_group() as tasks:
+            if self._relieve is not None:
+                tasks.start_soon(self._relieve)
+            await self.ledger.report(start)
+            tasks.cancel_scope.cancel()
 
     def is_working(self) -> bool:
         """Whether the worker still looks for work; while the log is waited for it need not."""

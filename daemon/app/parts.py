@@ -24,6 +24,7 @@ from daemon.actors.restore import (
     KeysWork,
     Listening,
     Planning,
+    Relief,
     RestoreActor,
     UndoActor,
     Workshop,
@@ -86,6 +87,13 @@ class Basics(Struct, frozen=True):
     spool: Spool | None = None
 
 
+class Undoing(Struct, frozen=True):
+    """Who undoes restores, with a log that can be written and without."""
+
+    actor: UndoActor
+    relief: Relief
+
+
 class Daemon:
     """The daemon in its parts; `vault_urls` is what the API shows of the vaults."""
 
@@ -145,14 +153,18 @@ class Daemon:
             cleared=self.keeper.clearance,
         )
         importer = self._importer(config, engines)
-        actors = self._actors(packer, self._prover(config, engines), importer)
+        undo = UndoActor(basics.ledger, password, self._timeouts)
+        relief = Relief(basics.ledger, undo.put_back)
+        prover = self._prover(config, engines)
+        actors = self._actors(packer, prover, importer, Undoing(undo, relief))
         after = AfterHooks(basics.ledger, self.hooks.runner)
         copied = partial(copies, self.keeper)
         alarms = AlarmSurroundings(self.heralds, self.vault_urls, copied, self._measured)
         self._periods = periods_of(config)
         periods = self._periods.get
         stock = StockTaker(basics.ledger, self.shelf, periods)
-        return Parts(actors, limits, basics.clock, basics.ids, after, alarms, periods, stock)
+        clock, ids, relieve = basics.clock, basics.ids, relief.relieve_all
+        return Parts(actors, limits, clock, ids, after, alarms, periods, stock, relieve)
 
     def _places(self, config: Config) -> Places:
         basics = self.basics
@@ -228,7 +240,9 @@ class Daemon:
             max_bytes=size_bytes(config.imports.max_bytes) or DEFAULT_MAX_BYTES,
         )
 
-    def _actors(self, packer: PipelinePacker, prover: EngineProver, importer: Importer) -> Actors:
+    def _actors(
+        self, packer: PipelinePacker, prover: EngineProver, importer: Importer, undoing: Undoing
+    ) -> Actors:
         basics = self.basics
         surroundings = Surroundings(
             caches=self._caches,
@@ -244,7 +258,7 @@ class Daemon:
         )
         sources = Sources(self.shelf, basics.offload, self.keyring)
         restoring = restore.Outside(
-            self._planning, self.shelf, basics.offload, self.keyring, self._before
+            self._planning, self.shelf, basics.offload, undoing.relief, self.keyring, self._before
         )
         return Actors(
             backup=BackupActor(basics.ledger, surroundings),
@@ -256,7 +270,7 @@ class Daemon:
             restore=RestoreActor(
                 basics.ledger, restoring, KeysRestore(basics.ledger, self._by_keys)
             ),
-            undo=UndoActor(basics.ledger, password, self._timeouts),
+            undo=undoing.actor,
             verify=VerifyActor(basics.ledger, Proving(self.shelf, prover)),
             export=ExportActor(basics.ledger, Exporting(sources, self.places)),
             compare=CompareActor(basics.ledger, self._comparing(prover), self._names),

@@ -47,7 +47,7 @@ class Far(Struct):
     was taken, and `loadings` what they have loaded since somebody looked. `hooks` are the runs of
     the user's commands that have begun, and `open_hooks` counts those that have not ended.
     `frozen` is the state file beside the log. Copies are to be read back every `reread`, if that
-    is configured.
+    is configured. A disk that is `full` takes no records.
     """
 
     now: float = 0.0
@@ -71,6 +71,7 @@ class Far(Struct):
     open_hooks: dict[str, int] = field(default_factory=dict)
     frozen: bytes | None = None
     reread: timedelta | None = None
+    full: bool = False
 
     def copy(self) -> "Far":
         """The same world, which the dead cannot touch any more."""

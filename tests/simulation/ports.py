@@ -265,7 +265,7 @@ class FarLog:
         with self._line.doing("append"):
             with anyio.CancelScope(shield=True):
                 await pass_time(self._line.seconds("append"))
-                if fault not in (None, "after"):
+                if self._line.far.full or fault not in (None, "after"):
                     raise LogUnwritable("the disk is full", "make room")
                 answers = await self._inner.append(commits)
                 self._stored(answers)

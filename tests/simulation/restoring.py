@@ -62,7 +62,8 @@ KINDS = {
 }
 
 
-def _adding(name: str, *, url: str) -> RecordCache:
+def adding(name: str, *, url: str) -> RecordCache:
+    """A cache that nobody looks at first."""
     return RecordCache(AddCache(name, url), CacheSettings(url=url, vault=MAIN))
 
 
@@ -81,8 +82,8 @@ async def among_writes(story: Script, life: Life) -> None:
 
 
 async def _restored(life: Life) -> None:
-    await ask(life, _adding("orders", url=ORDERS))
-    await ask(life, _adding("users", url=USERS))
+    await ask(life, adding("orders", url=ORDERS))
+    await ask(life, adding("users", url=USERS))
     await ask(life, RequestBackup("orders", "one"))
     await life.settled()
     await ask(life, RequestRestore("orders/one", "users", replace=True))

@@ -28,7 +28,7 @@ from daemon.actors.export import ExportActor, Exporting, Sources
 from daemon.actors.hooks import AfterHooks, BeforeHooks
 from daemon.actors.packing import PipelinePacker
 from daemon.actors.removal import RemovalActor
-from daemon.actors.restore import Outside, RestoreActor, glance
+from daemon.actors.restore import Outside, Relief, RestoreActor, glance
 from daemon.actors.stocktaker import StockTaker
 from daemon.actors.verify import EngineProver, Proving, VerifyActor
 from daemon.actors.worker import Actors, Limits
@@ -355,8 +355,7 @@ class _Run:
             self.checker.end()
 
     def _parts(self, ledger: Ledger) -> Parts:
-        clock = FarClock(self.far)
-        runner = FarHooks(self.line)
+        clock, runner = FarClock(self.far), FarHooks(self.line)
         before = BeforeHooks(ledger, runner)
         second = partial(FarVault, self.line, SECOND)
         shelf = Shelf({MAIN: partial(FarVault, self.line), SECOND: second}, HERE)
@@ -373,6 +372,7 @@ class _Run:
         planning = FarPlanning(self.line, self._number, looked_at)
         undo = FarUndo(ledger, no_password, Timeouts())
         undo.line = self.line
+        relief = Relief(ledger, undo.put_back)
         prover = EngineProver(inline, NoKeys(), (), Path("/nowhere"), lambda: 0)
         comparing = compare.Outside(
             shelf, outside.caches, NoKeys(), inline, (), Path("/nowhere"), lambda: 0
@@ -381,20 +381,20 @@ class _Run:
             backup=BackupActor(ledger, outside),
             removal=RemovalActor(ledger, shelf),
             copy=CopyActor(ledger, Between(shelf, inline)),
-            restore=RestoreActor(ledger, Outside(planning, shelf, inline, before=before)),
+            restore=RestoreActor(ledger, Outside(planning, shelf, inline, relief, before=before)),
             undo=undo,
             verify=VerifyActor(ledger, Proving(shelf, prover)),
             export=ExportActor(ledger, Exporting(Sources(shelf, inline), FarOutlets(self.line))),
             compare=CompareActor(ledger, comparing, NameShelf(Path("/nowhere"), inline)),
         )
-        ids = CountedIds(self._number + 1000)
         hooked = self.plan.hooks is not None or ledger.state.hooks.configured
         after = AfterHooks(ledger, runner) if hooked else None
         alarms = self.plan.post.surroundings if self.plan.post else None
         reread = self.far.reread
         periods = (lambda _: reread) if reread else None
         stock = StockTaker(ledger, shelf, periods) if periods else None
-        return Parts(actors, self.plan.limits, clock, ids, after, alarms, periods, stock)
+        ids, relieve = CountedIds(self._number + 1000), relief.relieve_all
+        return Parts(actors, self.plan.limits, clock, ids, after, alarms, periods, stock, relieve)
 
     def look_behind(self, loop: VirtualLoop) -> None:
         """I10: when a life has ended nothing of it is left, and no error went unheard."""

@@ -6,6 +6,7 @@ from daemon.actors.restore.keys import KeysRestore
 from daemon.actors.restore.keys_visit import KeysVisits, KeysWork
 from daemon.actors.restore.loading import Workshop
 from daemon.actors.restore.planning import Listening, Planning
+from daemon.actors.restore.relief import Relief
 from daemon.actors.restore.undo import UndoActor
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Listening",
     "Outside",
     "Planning",
+    "Relief",
     "RestoreActor",
     "Shelf",
     "UndoActor",

@@ -15,6 +15,7 @@ from daemon.actors.holding import bounded_elsewhere
 from daemon.actors.restore.elsewhere import from_vault, with_copies
 from daemon.actors.restore.keys import KeysRestore
 from daemon.actors.restore.planning import Planning, Visit, known, unlocked
+from daemon.actors.restore.relief import Relief
 from daemon.actors.restore.safety import safety_backup
 from daemon.actors.seams import Beforehand, ReadableVaults, nothing_beforehand
 from daemon.commands import (
@@ -57,6 +58,7 @@ class Outside(Struct, frozen=True):
     planning: Planning
     vaults: ReadableVaults
     offload: Offload
+    relief: Relief
     keys: Keys = NoKeys()
     before: Beforehand = nothing_beforehand
 
@@ -123,7 +125,8 @@ class RestoreActor:
 
     async def _failed(self, work: RestoreWork, failure: Failure) -> None:
         try:
-            await self._ledger.report(ReportRestoreFailed(work.restore_id, failure))
+            report = ReportRestoreFailed(work.restore_id, failure)
+            await self._outside.relief.report(report, work.restore_id)
         except Rejected:
             return
 
@@ -220,7 +223,8 @@ class RestoreActor:
                 "Look at who writes to it, and start the restore again.",
             )
         if job.plan.safety_backup:
-            await safety_backup(self._ledger, job.restore, job.progress)
+            async with self._outside.relief.watched():
+                await safety_backup(self._ledger, job.restore, job.progress)
 
     async def _seed(self, job: Job, stored: Stored) -> float:
         """Send the data and promote the target; seconds until the new data was served."""

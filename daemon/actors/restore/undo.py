@@ -11,8 +11,8 @@ from daemon.errors import Rejected
 from daemon.ledger import Ledger
 from daemon.ports import Progress
 from daemon.valkey.connection import Secrets, Timeouts, login
-from daemon.valkey.target import Hold, Target, open_target
-from events.facts import CacheSettings, Failure
+from daemon.valkey.target import Hold, Target, Undone, open_target
+from events.facts import CacheSettings, Failure, RestoreId
 from events.types import RestoreStarted
 from projections.work import UndoWork
 
@@ -27,19 +27,28 @@ class UndoActor:
 
     async def perform(self, work: UndoWork, progress: Progress) -> None:
         """End replication from us and put the settings back; raises while it cannot be done."""
-        state = self._ledger.state
-        started = state.restores[work.restore_id].started
-        cache = state.caches.get(work.cache)
-        if started is None or cache is None:
-            return
         progress.phase("undoing the restore")
-        async with self._target(cache.settings) as target:
-            undone = await target.undo(_hold(started))
+        undone = await self.put_back(work.restore_id)
+        if undone is None:
+            return
         try:
             report = ReportUndone(work.restore_id, undone.loaded, undone.notes, undone.restarted)
             await self._ledger.report(report)
         except Rejected:
             return
+
+    async def put_back(self, restore_id: RestoreId) -> Undone | None:
+        """Undo what a restore has changed, and tell nobody; None where there is nothing to undo.
+
+        May be repeated; raises while it cannot be done.
+        """
+        state = self._ledger.state
+        restore = state.restores[restore_id]
+        cache = state.caches.get(restore.target)
+        if restore.started is None or restore.keys is not None or cache is None:
+            return None
+        async with self._target(cache.settings) as target:
+            return await target.undo(_hold(restore.started))
 
     def _target(self, settings: CacheSettings) -> AbstractAsyncContextManager[Target]:
         return open_target(login(settings, self._secrets), self._timeouts)
