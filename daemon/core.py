@@ -4,7 +4,7 @@ Knows the order of coming up and going down. It has no clock, socket or engine o
 the composition root, or a simulated world, brings them.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 
 import anyio
 import structlog
@@ -50,7 +50,7 @@ class Parts(Struct, frozen=True):
     alarms: Surroundings | None = None
     periods: Periods | None = None
     stock: StockTaker | None = None
-    relieve: Callable[[], Awaitable[None]] | None = None
+    relieve: Callable[[], Coroutine[object, None, None]] | None = None
 
 
 class Core:

@@ -32,6 +32,10 @@ TOUCHES = 10_000
 """Of so many records it is remembered which caches they are about."""
 
 
+PROBE_SECONDS = 15.0
+"""A log that could not be written is tried again after so long, if nobody has to write."""
+
+
 class Outcome(Struct, frozen=True):
     """What a command led to; empty when there was nothing to do."""
 
@@ -212,11 +216,31 @@ class Ledger:
     async def run(self) -> None:
         """Store batches for ever: all that gathers while one is stored shares the next."""
         while True:
-            await self._wanted.wait()
+            while not await self._is_wanted():
+                await self._probe()
             self._wanted = anyio.Event()
             batch, self._open = self._open, _Batch()
             with anyio.CancelScope(shield=True):
                 await self._store(batch)
+
+    async def _is_wanted(self) -> bool:
+        """Wait for a batch; False where the log was in trouble and nobody has come for a while."""
+        with anyio.move_on_after(None if self._trouble is None else PROBE_SECONDS):
+            await self._wanted.wait()
+            return True
+        return False
+
+    async def _probe(self) -> None:
+        """Whether the log can be written again: trouble must not outlast its cause."""
+        try:
+            with anyio.CancelScope(shield=True):
+                await self._log.probe()
+        except LogFailed:
+            raise
+        except LogError as error:
+            self._trouble = _refused(error)
+        else:
+            self._trouble = None
 
     async def _store(self, batch: _Batch) -> None:
         """Append and fold as one step that cannot be cancelled in between (fault 20).
@@ -226,7 +250,7 @@ class Ledger:
         try:
             answers = await self._log.append(batch.commits)
         except LogError as error:
-            self._drop(batch, Unavailable("log-unwritable", error.message, error.hint))
+            self._drop(batch, _refused(error))
             if isinstance(error, LogFailed):
                 # Whether it was stored is unknown, and writing on could hide that (fault 12).
                 raise
@@ -290,6 +314,10 @@ class Ledger:
     async def _open_batches_settle(self) -> None:
         while self._durable is not self._working:
             await self._changed.wait()
+
+
+def _refused(error: LogError) -> Unavailable:
+    return Unavailable("log-unwritable", error.message, error.hint)
 
 
 def _overtaken(conflict: Conflict) -> Unavailable:

@@ -100,6 +100,13 @@ class EventLog(ReadableLog, Protocol):
         """
         ...
 
+    async def probe(self) -> None:
+        """Write as an append does, but no record; raises what that raises.
+
+        For a caller who was refused: whether the next append would be, too.
+        """
+        ...
+
     def subscribe(self, after: Position = START) -> AsyncGenerator[Record, None]:
         """As `read`, and then each record as it is committed, for ever. Use under `aclosing`."""
         ...

@@ -44,6 +44,10 @@ class InMemoryLog:
             self._bell.ring()
         return admitted.answers
 
+    async def probe(self) -> None:
+        """See `EventLog.probe`: memory takes everything."""
+        await checkpoint()
+
     def read(self, after: Position = START) -> AsyncGenerator[Record, None]:
         """See `EventLog.read`."""
         return self._read(after=after, last=self._head.position)

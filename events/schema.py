@@ -53,6 +53,8 @@ PRAGMA user_version = {VERSION};
 COMMIT;
 """  # noqa: S608 - the only things put in are our own two numbers
 
+PROBE = f"PRAGMA user_version = {VERSION}"
+"""Changes nothing, and is written like everything else."""
 KIND = """
 SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema)
 FROM pragma_application_id, pragma_user_version

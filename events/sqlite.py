@@ -6,12 +6,13 @@ record that is read is checked against the chain. It knows bytes, never an event
 
 import shutil
 import sqlite3
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import cast
+from typing import TypeVar, cast
 
 import aiosqlite
 import anyio
@@ -32,6 +33,7 @@ PAGE = 2_000
 BUSY_SECONDS = 2.0
 """How long opening waits for a foreign program that holds the file."""
 
+T = TypeVar("T")
 Known = Mapping[CommitId, tuple[Record, ...]]
 Row = tuple[int, object, object, object, object]
 """Position, commit id, envelope, data and hash; damage can turn all but the first into anything."""
@@ -142,8 +144,14 @@ class SqliteLog(StoppedLog):
             return ()
         with anyio.CancelScope(shield=True):
             async with self._lock:
-                answers = await self._append(commits)
-        return answers
+                admitted = await self._written(partial(self._stored, commits))
+        return admitted.answers
+
+    async def probe(self) -> None:
+        """See `EventLog.probe`."""
+        with anyio.CancelScope(shield=True):
+            async with self._lock:
+                await self._written(self._probed)
 
     async def restore(self, records: Sequence[Record]) -> None:
         """Store the next records of a copy of this log as they are, in one transaction.
@@ -164,16 +172,23 @@ class SqliteLog(StoppedLog):
         """See `EventLog.subscribe`."""
         return follow(self.read, self._bell, after)
 
-    async def _append(self, commits: Sequence[Commit]) -> tuple[Appended | Conflict, ...]:
+    async def _written(self, write: Callable[[], Awaitable[T]]) -> T:
+        """What a transaction led to; an error of the database is one of the log's."""
         if self._failure is not None:
             raise LogFailed(self._failure.message, self._failure.hint)
         try:
             if not self._certain:
                 await self._recover()
-            admitted = await self._stored(commits)
+            return await write()
         except sqlite3.Error as error:
             raise self._given_up(error) from error
-        return admitted.answers
+
+    async def _probed(self) -> None:
+        self._certain = False
+        await self._db.execute("BEGIN IMMEDIATE")
+        await self._db.execute(schema.PROBE)
+        await self._db.execute("COMMIT")
+        self._certain = True
 
     async def _stored(self, commits: Sequence[Commit]) -> Admitted:
         """Decide and store a batch, asking for known commits only where there can be one.

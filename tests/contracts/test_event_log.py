@@ -47,6 +47,18 @@ async def test_empty_batch_changes_nothing(log: EventLog) -> None:
     assert await log.head() == EMPTY
 
 
+async def test_a_probe_leaves_no_record(log: EventLog) -> None:
+    """A log that can be written says so, and stands where it stood."""
+    await log.append([commit("x", {"a": 0})])
+    before = await log.head()
+    await log.probe()
+
+    assert before == await log.head()
+    assert 1 == len(await all_of(log))
+    (answer,) = await log.append([commit("y", {"a": 1})])
+    assert [2] == places(answer)
+
+
 async def test_positions_are_total_and_dense(log: EventLog) -> None:
     """Records are numbered from 1 without a gap, over all streams, in the order of entries."""
     first, second = await log.append([commit("x", {"a": 0, "b": 0}, size=2), commit("y", {"c": 0})])

@@ -274,6 +274,12 @@ class FarLog:
             await pass_time(self._line.seconds("append"))
         return answers
 
+    async def probe(self) -> None:
+        """See `EventLog.probe`."""
+        await pass_time(self._line.seconds("append"))
+        if self._line.far.full:
+            raise LogUnwritable("the disk is full", "make room")
+
     def _stored(self, answers: Sequence[Appended | Conflict]) -> None:
         """They are on the disk, from where the next life reads them."""
         for answer in answers:

@@ -20,6 +20,7 @@ class SlowLog:
         self.batches: list[int] = []
         self.failures: list[LogUnwritable] = []
         self.stored = 0
+        self.probes = 0
 
     async def append(self, commits: Sequence[Commit]) -> tuple[Appended | Conflict, ...]:
         """See `EventLog.append`."""
@@ -31,6 +32,13 @@ class SlowLog:
         self.stored += len(commits)
         await pass_time(self._seconds / 2)
         return answers
+
+    async def probe(self) -> None:
+        """See `EventLog.probe`: what the next append would come to, which still comes to it."""
+        self.probes += 1
+        if self.failures:
+            raise self.failures[0]
+        await self._inner.probe()
 
     def read(self, after: Position = START) -> AsyncGenerator[Record, None]:
         """See `EventLog.read`."""

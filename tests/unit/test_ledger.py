@@ -19,7 +19,7 @@ from daemon.commands import (
     StopDaemon,
 )
 from daemon.errors import Rejected, Unavailable, ValkeepError
-from daemon.ledger import KeyedBy, Ledger, Outcome
+from daemon.ledger import PROBE_SECONDS, KeyedBy, Ledger, Outcome
 from daemon.storage.one_error import one_error
 from events import codec
 from events.envelope import Commit, Entry, Who
@@ -227,6 +227,28 @@ def test_failed_append_leaves_others_alone() -> None:
                 lambda: ledger.execute(add_cache("users"), ANNA),
             )
             assert all(isinstance(answer, Outcome) for answer in answers)
+            assert ledger.state == await folded(log)
+
+    virtually(main)
+
+
+def test_trouble_ends_with_its_cause() -> None:
+    """A log that was full is tried again while nobody writes: its trouble is over when that is."""
+
+    async def main() -> None:
+        log = SlowLog(InMemoryLog())
+        log.failures += [full_disk(), full_disk()]
+        async with running(log) as ledger:
+            with pytest.raises(Unavailable):
+                await ledger.execute(add_cache("orders"), ANNA)
+            await pass_time(2.5 * PROBE_SECONDS)
+            assert (2, True) == (log.probes, ledger.trouble is not None)
+            log.failures.clear()
+            await pass_time(PROBE_SECONDS)
+            assert (3, None) == (log.probes, ledger.trouble)
+            await pass_time(10 * PROBE_SECONDS)
+            assert 3 == log.probes
+            await ledger.execute(add_cache("orders"), ANNA)
             assert ledger.state == await folded(log)
 
     virtually(main)

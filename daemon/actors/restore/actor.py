@@ -49,6 +49,7 @@ LOADED_SECONDS = 60.0
 """From the target's acknowledgement until it says itself that it is in step."""
 DURABLE_SECONDS = 3600.0
 WATCH_SECONDS = 1.0
+RECORDING = "waiting for the log, to record how it ended"
 SWAPDB_STALL_SECONDS = 10.0
 
 
@@ -112,9 +113,11 @@ class RestoreActor:
             else:
                 await self._restore(restore, progress)
         except Failed as error:
+            progress.phase(RECORDING)
             backup = self._ledger.state.catalog[restore.backup_cache][restore.backup_id]
             await self._failed(work, with_copies(error, backup, restore).as_failure())
         except ValkeepError as error:
+            progress.phase(RECORDING)
             # Superseded, and then so is this report; or refused by something, and that is for good.
             end = Permanent(error.code, error.message, error.hint)
             await self._failed(work, end.as_failure())
