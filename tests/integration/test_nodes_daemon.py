@@ -10,7 +10,7 @@ from daemon.valkey.engine import find_engines
 from events.facts import NodeFacts
 from tests.support.daemon import directory_vault, installation
 from tests.support.nursery import Nursery
-from tests.support.replicas import asking, listed_online, replica_of
+from tests.support.replicas import asking, caught_up, listed_online, replica_of
 from tests.support.servers import Node, fill, start_node
 
 pytestmark = pytest.mark.anyio
@@ -28,12 +28,14 @@ async def test_backups_are_of_the_replica_and_safety_backups_of_the_primary(
     engine = (await find_engines(""))[0]
     async with (
         installation(nursery, directory_vault(tmp_path / "vault")) as daemon,
-        start_node(engine, tmp_path / "p") as primary,
+        # Between the pings nothing is written that the replica would have to acknowledge.
+        start_node(engine, tmp_path / "p", repl_ping_replica_period="3600") as primary,
         replica_of(engine, primary, tmp_path / "r") as replica,
     ):
         async with asking(primary) as client:
             await fill(client, keys=50)
         await listed_online(primary, 1)
+        await caught_up(primary)
         await daemon.start()
         await daemon.command(AddCache("shop", primary.url))
         probe = (await daemon.get(CacheDetail, "caches", "shop")).cache.probe
