@@ -10,7 +10,7 @@ from msgspec import Struct
 from daemon.errors import Permanent, Transient
 from daemon.ports import Offload, Progress
 from daemon.storage import names
-from daemon.storage.catalog import MANIFEST_LIMIT_BYTES, stored_manifest
+from daemon.storage.catalog import MANIFEST_LIMIT_BYTES, StoredManifest, stored_manifest
 from daemon.storage.manifest import ShardObject
 from daemon.storage.reader import read_stored
 from daemon.storage.vault import ObjectName, Vault
@@ -44,13 +44,7 @@ async def copy_backup(original: Original, to: Vault, offload: Offload, progress:
     the other vault does not have what it was given. To be repeated after a while only: a call
     that failed may yet have its effect.
     """
-    found = await stored_manifest(
-        original.vault,
-        original.cache,
-        original.backup_id,
-        original.manifest_sha256,
-        attempt=original.attempt,
-    )
+    found = await _manifest(original)
     shards = found.manifest.shards
     progress.phase("copying", sum(shard.stored_bytes for shard in shards))
     await clear_copy(original, to)
@@ -70,19 +64,23 @@ async def prove_original(original: Original, offload: Offload, progress: Progres
 
     Before a damaged copy is cleared to be made anew: it may still have what the backup has lost.
     """
-    found = await stored_manifest(
-        original.vault,
-        original.cache,
-        original.backup_id,
-        original.manifest_sha256,
-        attempt=original.attempt,
-    )
+    found = await _manifest(original)
     shards = found.manifest.shards
     progress.phase("proving the backup", sum(shard.stored_bytes for shard in shards))
     for shard in shards:
         async with read_stored(original.vault, shard, offload) as blocks:
             async for block in blocks:
                 progress.advance(len(block))
+
+
+async def _manifest(original: Original) -> StoredManifest:
+    return await stored_manifest(
+        original.vault,
+        original.cache,
+        original.backup_id,
+        original.manifest_sha256,
+        attempt=original.attempt,
+    )
 
 
 async def clear_copy(original: Original, vault: Vault) -> None:
